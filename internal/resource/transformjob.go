@@ -33,8 +33,10 @@ type TransformJob struct {
 
 	Status        TransformJobStatus
 	FailureReason string // at most MaxFailureReason characters
-	// Listed reports that the input was listed and recorded, object by object.
-	Listed bool
+	// Listed reports that the input was listed and recorded, object by object, and
+	// InputBucket is where the objects are: a manifest may name another bucket.
+	Listed      bool
+	InputBucket string
 	// Started is when the first instance served; zero until then (BT-31).
 	Started time.Time
 	// Ended is set with every terminal status.
@@ -139,7 +141,7 @@ type TransformEvent interface{ transformEvent() }
 
 type (
 	// InputListed says that every input object has been recorded.
-	InputListed struct{}
+	InputListed struct{ Bucket string }
 	// TransformStarted says that the first instance serves (BT-31).
 	TransformStarted struct{}
 	// TransformFinished says that every object succeeded.
@@ -170,7 +172,7 @@ func (j TransformJob) Apply(e TransformEvent, at time.Time) (TransformJob, error
 	}
 	switch e := e.(type) {
 	case InputListed:
-		j.Listed = true
+		j.Listed, j.InputBucket = true, e.Bucket
 	case TransformStarted:
 		if j.Started.IsZero() {
 			j.Started = at

@@ -1,0 +1,187 @@
+// Package config is the one place where settings of the server are defined: their
+// names, defaults and help. A setting comes, in rising order of precedence, from
+// its default, the configuration file, the environment (SAGEBRUSH_ and the name in
+// upper case) and the command line.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+)
+
+// Config is what a server runs with. Every field stands in the table of Settings,
+// except Images and Remap, which only the file can hold.
+type Config struct {
+	Listen        string        `koanf:"listen"`
+	Data          string        `koanf:"data"`
+	Ephemeral     bool          `koanf:"ephemeral"`
+	Auth          string        `koanf:"auth"`
+	Account       string        `koanf:"account"`
+	Region        string        `koanf:"region"`
+	Compat        string        `koanf:"compat"`
+	S3            string        `koanf:"s3"`
+	S3Endpoint    string        `koanf:"s3-endpoint"`
+	ReadyTimeout  time.Duration `koanf:"ready-timeout"`
+	StopGrace     time.Duration `koanf:"stop-grace"`
+	MaxInstances  int           `koanf:"max-instances"`
+	MaxAnswerMB   int           `koanf:"max-answer-mb"`
+	AlwaysNewline bool          `koanf:"assemble-always-newline"`
+	LogLevel      string        `koanf:"log-level"`
+
+	// Images maps image names to local commands; the built-in ones come after it.
+	Images []Image `koanf:"images"`
+	// Remap replaces image names before they are looked up, first match first.
+	Remap []Remap `koanf:"remap"`
+}
+
+// Image says how an image runs as a process. Its pattern may hold * wildcards.
+type Image struct {
+	Image   string            `koanf:"image"`
+	Command []string          `koanf:"command"`
+	Dir     string            `koanf:"dir"`
+	Env     map[string]string `koanf:"env"`
+}
+
+// Remap replaces images that match a pattern with * wildcards by another name.
+type Remap struct {
+	From string `koanf:"from"`
+	To   string `koanf:"to"`
+}
+
+// Setting describes one setting for flags, environment, file and documentation.
+type Setting struct {
+	Name    string
+	Default any // string, bool, int or time.Duration
+	Help    string
+	// Choices are the values that are allowed, where there are few.
+	Choices []string
+}
+
+// Env is the environment variable of the setting.
+func (s Setting) Env() string {
+	return "SAGEBRUSH_" + strings.ToUpper(strings.ReplaceAll(s.Name, "-", "_"))
+}
+
+// Settings is the table that everything else is made from.
+func Settings() []Setting {
+	return []Setting{
+		{Name: "listen", Default: "127.0.0.1:7243", Help: "address and port to serve on; port 0 takes a free one"},
+		{Name: "data", Default: defaultData(), Help: "folder of the database, the embedded S3's buckets and the logs"},
+		{Name: "ephemeral", Default: false, Help: "keep everything in a temporary folder that is removed at the end"},
+		{Name: "auth", Default: "auto", Choices: []string{"auto", "open", "keys"}, Help: "who may call: keys (only access keys that the server knows), open (any key; loopback only), auto (open on loopback, else keys)"},
+		{Name: "account", Default: "000000000000", Help: "the AWS account number that ARNs carry"},
+		{Name: "region", Default: "us-east-1", Help: "the region of requests that do not name one"},
+		{Name: "compat", Default: Latest, Choices: []string{Latest, Seed}, Help: "which age of the service to behave like where they differ"},
+		{Name: "s3", Default: "auto", Choices: []string{"auto", "embedded", "remote"}, Help: "where jobs read and write: the embedded S3, or another by the usual AWS environment; auto is remote where an S3 endpoint is set"},
+		{Name: "s3-endpoint", Default: "", Help: "URL of another S3 to use instead of the embedded one (also AWS_ENDPOINT_URL_S3)"},
+		{Name: "ready-timeout", Default: 30 * time.Minute, Help: "how long a container of a job may take to answer /ping with 200"},
+		{Name: "stop-grace", Default: 30 * time.Second, Help: "how long a container may take to end after SIGTERM, before SIGKILL"},
+		{Name: "max-instances", Default: max(4, 2*runtime.NumCPU()), Help: "how many instances run at once; further jobs wait in the order they came"},
+		{Name: "max-answer-mb", Default: 256, Help: "the largest answer to one request that is accepted of a container, in units of 2^20 bytes"},
+		{Name: "assemble-always-newline", Default: false, Help: "with AssembleWith=Line add a newline after each answer, even if it ends in one"},
+		{Name: "log-level", Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Help: "how much the server says of itself on standard error"},
+	}
+}
+
+// The ages of the service that compat knows.
+const (
+	Latest = "latest"
+	Seed   = "2018-08-30"
+)
+
+// defaultData is ~/.sagebrush, or a folder here where there is no home.
+func defaultData() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "sagebrush-data"
+	}
+	return filepath.Join(home, ".sagebrush")
+}
+
+// Load merges the sources. path may be "" for no file; given are the settings of
+// the command line, by name, only those that were given.
+func Load(path string, env func(string) (string, bool), given map[string]any) (Config, error) {
+	k := koanf.New("\x00") // no delimiter: names are flat
+	values := map[string]any{}
+	for _, s := range Settings() {
+		values[s.Name] = s.Default
+	}
+	if err := k.Load(confmap.Provider(values, ""), nil); err != nil {
+		return Config{}, err
+	}
+	if path != "" {
+		if err := loadFile(k, path); err != nil {
+			return Config{}, err
+		}
+	}
+	over := map[string]any{}
+	for _, s := range Settings() {
+		if v, ok := env(s.Env()); ok {
+			over[s.Name] = v
+		}
+		if v, ok := given[s.Name]; ok {
+			over[s.Name] = v
+		}
+	}
+	if err := k.Load(confmap.Provider(over, ""), nil); err != nil {
+		return Config{}, err
+	}
+	var c Config
+	if err := k.Unmarshal("", &c); err != nil {
+		return Config{}, fmt.Errorf("a setting has a value of the wrong kind: %w", err)
+	}
+	return c, c.check()
+}
+
+// loadFile reads a YAML file and refuses names that are not settings.
+func loadFile(k *koanf.Koanf, path string) error {
+	f := koanf.New("\x00")
+	if err := f.Load(file.Provider(path), yaml.Parser()); err != nil {
+		return fmt.Errorf("the configuration file %s: %w", path, err)
+	}
+	for name := range f.Raw() {
+		known := name == "images" || name == "remap" || slices.ContainsFunc(Settings(), func(s Setting) bool { return s.Name == name })
+		if !known {
+			return fmt.Errorf("the configuration file %s sets %q, which is not a setting; `sagebrush serve --help` lists them", path, name)
+		}
+	}
+	return k.Merge(f)
+}
+
+// check refuses values that make no sense.
+func (c Config) check() error {
+	for _, s := range Settings() {
+		if len(s.Choices) == 0 {
+			continue
+		}
+		got := map[string]string{"auth": c.Auth, "compat": c.Compat, "s3": c.S3, "log-level": c.LogLevel}[s.Name]
+		if !slices.Contains(s.Choices, got) {
+			return fmt.Errorf("%s is %q, and may be one of %s", s.Name, got, strings.Join(s.Choices, ", "))
+		}
+	}
+	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
+		return fmt.Errorf("account is %q, and must have 12 digits", c.Account)
+	}
+	if c.MaxInstances < 1 || c.MaxAnswerMB < 1 {
+		return fmt.Errorf("max-instances and max-answer-mb must be at least 1")
+	}
+	if c.ReadyTimeout <= 0 || c.StopGrace < 0 {
+		return fmt.Errorf("ready-timeout must be over 0, and stop-grace not under it")
+	}
+	for _, image := range c.Images {
+		if image.Image == "" || len(image.Command) == 0 {
+			return fmt.Errorf("an entry of images needs an image and a command; it has %q and %q", image.Image, image.Command)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package transform
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/sagebrush-ml/sagebrush/internal/objstore"
+	"github.com/sagebrush-ml/sagebrush/internal/record"
+)
+
+// passage is one object on its way through a Runner.
+type passage struct {
+	*Runner
+	ctx    context.Context // ends with the object's first failure
+	o      Object
+	counts *Counts
+}
+
+// object moves one object: it fills slots on a goroutine of its own and writes
+// their answers in order here. The first failure ends both (BT-90), and the
+// output appears only after the last answer (BT-106).
+func (r *Runner) object(ctx context.Context, o Object, counts *Counts) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p := &passage{Runner: r, ctx: ctx, o: o, counts: counts}
+	src, err := p.open()
+	if err != nil {
+		return inputFailure(o, err)
+	}
+	defer src.Close()
+	out := p.output()
+	defer out.abort()
+	move := p.pump
+	if r.Settings.streams() && p.o.Size > 0 {
+		move = p.stream
+	}
+	if err := move(src, out, cancel); err != nil {
+		return err
+	}
+	if err := out.commit(p.ctx); err != nil {
+		return outputFailure(o, err)
+	}
+	return nil
+}
+
+// pump fills slots, waits for them in order, and writes their answers.
+func (p *passage) pump(src io.Reader, out sink, cancel context.CancelCauseFunc) error {
+	queue := make(chan *slot, cap(p.free)) // holds the whole ring: sending never blocks
+	var fillErr error
+	go func() {
+		defer close(queue)
+		fillErr = p.fill(src, queue)
+	}()
+	var failed error
+	for s := range queue {
+		<-s.done
+		if failed == nil {
+			if failed = p.settle(s, out); failed != nil {
+				cancel(failed)
+			}
+		}
+		p.free <- s
+	}
+	if failed != nil {
+		return failed
+	}
+	return fillErr
+}
+
+// fill packs the object into slots until it ends or the passage does.
+func (p *passage) fill(src io.Reader, queue chan<- *slot) error {
+	batcher := record.NewBatcher(src, p.Settings.batching(p.o.Size))
+	for {
+		var s *slot
+		select {
+		case s = <-p.free:
+		case <-p.ctx.Done():
+			return context.Cause(p.ctx)
+		}
+		s.reset(p)
+		if err := batcher.Fill(&s.Group, p.pace.group()); err != nil {
+			p.free <- s
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return inputFailure(p.o, err)
+		}
+		queue <- s
+		p.work <- s
+	}
+}
+
+// settle counts a slot whose requests are done and writes its answers.
+func (p *passage) settle(s *slot, out sink) error {
+	p.counts.Retries += s.retries
+	p.Progress.Retries.Add(s.retries)
+	if s.err != nil {
+		return p.requestFailure(s)
+	}
+	if err := out.add(s.answers, s.ends, s.contentType); err != nil {
+		return outputFailure(p.o, err)
+	}
+	p.count(Counts{
+		Records: s.Records, Requests: int64(len(s.Ends)),
+		BytesIn: int64(len(s.Body)), BytesOut: int64(len(s.answers)),
+	})
+	return nil
+}
+
+// count adds to the object's and the job's figures, retries excepted.
+func (p *passage) count(c Counts) {
+	p.counts.Add(c)
+	p.Progress.Records.Add(c.Records)
+	p.Progress.Requests.Add(c.Requests)
+	p.Progress.BytesIn.Add(c.BytesIn)
+	p.Progress.BytesOut.Add(c.BytesOut)
+}
+
+// input is an object's bytes as they are cut: gunzipped where the job says so.
+type input struct {
+	io.Reader
+	raw io.ReadCloser
+}
+
+// Close ends the read of the stored object.
+func (in input) Close() error { return in.raw.Close() }
+
+// open reads the object from the store, counting what comes as it is stored. An
+// object that could not be looked up when the input was listed is looked up now.
+func (p *passage) open() (in input, err error) {
+	if p.o.ETag == "" {
+		if p.o.Info, err = p.Store.Stat(p.ctx, p.o.Ref); err != nil {
+			return input{}, err
+		}
+	}
+	raw := objstore.NewReader(p.ctx, p.Store, p.o.Info, objstore.ReaderOptions{})
+	counted := &countingReader{r: raw, n: &p.Progress.InputBytesRead}
+	if !p.Settings.Gzip {
+		return input{Reader: counted, raw: raw}, nil
+	}
+	return input{Reader: &gunzip{src: counted}, raw: raw}, nil
+}
+
+// gunzip reads a gzip file of one or more members (BT-111). A file that is not
+// gzip, is cut short, or has other bytes behind it gives a *gzipError; errors of
+// the store pass through.
+type gunzip struct {
+	src *countingReader
+	z   *gzip.Reader
+}
+
+func (g *gunzip) Read(p []byte) (int, error) {
+	if g.z == nil {
+		z, err := gzip.NewReader(g.src)
+		if err != nil {
+			return 0, g.explain(err)
+		}
+		g.z = z
+	}
+	n, err := g.z.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = g.explain(err)
+	}
+	return n, err
+}
+
+// explain tells a broken file from a broken read.
+func (g *gunzip) explain(err error) error {
+	if g.src.err != nil && !errors.Is(g.src.err, io.EOF) {
+		return g.src.err
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return &gzipError{Offset: g.src.at, Err: err}
+}
+
+// gzipError is an object that CompressionType=Gzip cannot be true of.
+type gzipError struct {
+	Offset int64 // bytes of the file that had been read
+	Err    error
+}
+
+func (e *gzipError) Error() string {
+	why := e.Err.Error()
+	switch {
+	case errors.Is(e.Err, gzip.ErrHeader):
+		why = "it has no gzip header there"
+	case errors.Is(e.Err, gzip.ErrChecksum):
+		why = "its checksum is wrong"
+	case errors.Is(e.Err, io.ErrUnexpectedEOF):
+		why = "it ends too early"
+	}
+	return "the object is not valid gzip: " + why
+}
+
+func (e *gzipError) Unwrap() error { return e.Err }
+
+// countingReader counts what is read into a figure that others read, and keeps
+// the error that the source ended with.
+type countingReader struct {
+	r   io.Reader
+	n   interface{ Add(int64) int64 }
+	at  int64
+	err error
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.at += int64(n)
+	c.n.Add(int64(n))
+	if err != nil {
+		c.err = err
+	}
+	return n, err
+}
