@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
 
 // The bounds of a stream: a file is put aside when it has grown to fileBytes, and
@@ -36,6 +38,12 @@ const stampLayout = "2006-01-02T15:04:05.000Z"
 type Dir struct {
 	root string
 	now  func() time.Time
+}
+
+// JobName is the name under which a job's streams are kept.
+func JobName(job resource.Key) string {
+	k := job.Folded()
+	return k.Region + "/" + k.Name
 }
 
 // New makes a Dir over a folder, which is created when the first stream is.

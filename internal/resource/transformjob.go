@@ -105,6 +105,8 @@ type TransformSpec struct {
 	// DefaultConcurrency is what an unset MaxConcurrentTransforms means: 0 asks
 	// the container (CC-32), 1 is the seed's answer (SD-8).
 	DefaultConcurrency int
+	// AlwaysNewline is the literal reading of AssembleWith=Line (BT-109).
+	AlwaysNewline bool
 }
 
 // ModelClientConfig bounds one invocation (BT-4). Nil members were not sent.

@@ -46,7 +46,7 @@ func Resolve(spec resource.TransformSpec, offer Suggested) Settings {
 		PayloadMB:  defaultPayloadMB,
 		Strategy:   resource.MultiRecord,
 		Split:      spec.Input.Split,
-		Assembly:   assembly(spec.Output.AssembleWith),
+		Assembly:   assembly(spec),
 		Layout:     spec.Layout,
 		Gzip:       spec.Input.Compression == "Gzip",
 	}
@@ -91,9 +91,12 @@ func firstOf(fallback int, values ...*int) int {
 }
 
 // assembly maps the API's word to how answers are joined.
-func assembly(a resource.AssembleType) record.Assembly {
-	switch a {
+func assembly(spec resource.TransformSpec) record.Assembly {
+	switch spec.Output.AssembleWith {
 	case resource.AssembleLine:
+		if spec.AlwaysNewline {
+			return record.AlwaysLine
+		}
 		return record.JoinLines
 	case resource.AssembleRecordIO:
 		return record.FramedAsRecords
