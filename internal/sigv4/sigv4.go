@@ -1,0 +1,259 @@
+// Package sigv4 verifies AWS Signature Version 4 on requests that a server has
+// received. It finds the signature (Parse), says for which service it was made
+// (ScopeOf) and proves that the owner of a secret key made it (Verifier).
+//
+// Which secret belongs to an access key, what its owner may do, and which wire
+// code an error becomes are left to others. The chunk signatures of S3's
+// STREAMING payloads are left to the S3 server as well.
+package sigv4
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Algorithm is the only signing algorithm that this package verifies.
+const Algorithm = "AWS4-HMAC-SHA256"
+
+const (
+	timeLayout  = "20060102T150405Z"
+	dayLayout   = "20060102"
+	terminator  = "aws4_request"
+	maxExpires  = 7 * 24 * 60 * 60
+	hexSumLen   = 64
+	amzDate     = "X-Amz-Date"
+	amzToken    = "X-Amz-Security-Token"
+	amzBodyHash = "X-Amz-Content-Sha256"
+)
+
+// Scope is what a signing key is good for: one day, region and service.
+type Scope struct {
+	// Date is the UTC day as yyyymmdd.
+	Date    string
+	Region  string
+	Service string
+}
+
+// Signature is a signature as a request carries it, well-formed but not yet
+// verified: nothing in it may be trusted before Verify has returned nil.
+type Signature struct {
+	AccessKeyID string
+	Scope       Scope
+	// Time is when the client says that it signed.
+	Time time.Time
+	// SignedHeaders are the lower-case names in ascending order, joined by ";".
+	SignedHeaders string
+	// Presigned tells that the signature came in the query, not in the header.
+	Presigned bool
+	// Expires is how long a presigned request stays good after Time; 0 when the
+	// query does not say.
+	Expires time.Duration
+	// SessionToken is the token of temporary credentials, or "".
+	SessionToken string
+
+	timestamp string // Time as the string to sign has it
+	mac       [32]byte
+}
+
+// Signs reports whether the header of this lower-case name is signed.
+func (s *Signature) Signs(name string) bool {
+	for rest := s.SignedHeaders; rest != ""; {
+		var head string
+		head, rest, _ = strings.Cut(rest, ";")
+		if head == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Parse finds the signature of a request in its Authorization header or, for a
+// presigned request, in its query. It answers ErrUnsigned when there is none
+// and an *Error with the reason Incomplete when one is there but not whole. It
+// reads neither the clock nor the body.
+func Parse(r *http.Request) (Signature, error) {
+	auth := r.Header["Authorization"]
+	query := presignQuery{}
+	if strings.Contains(r.URL.RawQuery, "X-Amz-") {
+		if err := query.read(r.URL.RawQuery); err != nil {
+			return Signature{}, err
+		}
+	}
+	switch presigned := query.algorithm != "" || query.signature != ""; {
+	case len(auth) == 0 && !presigned:
+		return Signature{}, ErrUnsigned
+	case len(auth) > 1:
+		return Signature{}, incomplete("The request has more than one Authorization header.")
+	case len(auth) == 1 && presigned:
+		return Signature{}, incomplete("The request is signed both in the Authorization header and in the query; only one is allowed.")
+	case presigned:
+		return query.parse()
+	}
+	return parseHeader(r, auth[0])
+}
+
+func parseHeader(r *http.Request, auth string) (Signature, error) {
+	scheme, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
+	if scheme != Algorithm {
+		return Signature{}, incomplete("The Authorization header uses a scheme other than %s, the only one supported.", Algorithm)
+	}
+	var s Signature
+	var credential, mac string
+	for rest != "" {
+		var part string
+		part, rest, _ = strings.Cut(rest, ",")
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		field := &mac
+		switch name {
+		case "Credential":
+			field = &credential
+		case "SignedHeaders":
+			field = &s.SignedHeaders
+		case "Signature":
+		default:
+			return Signature{}, incomplete("The Authorization header has a part that is none of Credential, SignedHeaders and Signature.")
+		}
+		if *field != "" {
+			return Signature{}, incomplete("The Authorization header names %s more than once.", name)
+		}
+		*field = value
+	}
+	s.SessionToken = r.Header.Get(amzToken)
+	if err := s.fill("Authorization header", credential, mac); err != nil {
+		return Signature{}, err
+	}
+	return s, s.dateFromHeader(r.Header)
+}
+
+// fill checks and stores what both places of a signature have in common.
+func (s *Signature) fill(place, credential, mac string) error {
+	if credential == "" {
+		return incomplete("The %s requires the parameter Credential.", place)
+	}
+	if s.SignedHeaders == "" {
+		return incomplete("The %s requires the parameter SignedHeaders.", place)
+	}
+	if mac == "" {
+		return incomplete("The %s requires the parameter Signature.", place)
+	}
+	var ok bool
+	if s.AccessKeyID, s.Scope, ok = splitCredential(credential); !ok {
+		return incomplete("The Credential in the %s must have the form key/yyyymmdd/region/service/%s.", place, terminator)
+	}
+	if err := checkSignedHeaders(s.SignedHeaders); err != nil {
+		return err
+	}
+	if !decodeMAC(&s.mac, mac) {
+		return incomplete("The Signature in the %s is not %d hexadecimal digits.", place, hexSumLen)
+	}
+	return nil
+}
+
+// checkSignedHeaders demands the canonical form: lower-case names, strictly
+// ascending. That each name comes once also bounds the canonical request by the
+// size of the request.
+func checkSignedHeaders(list string) error {
+	last, host := "", false
+	for rest, more := list, true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, ";")
+		if name <= last {
+			return incomplete("SignedHeaders must list each header once, in ascending order.")
+		}
+		for i := range len(name) {
+			if c := name[i]; c <= ' ' || c >= 0x7f || c == ':' || 'A' <= c && c <= 'Z' {
+				return incomplete("SignedHeaders must be lower-case header names.")
+			}
+		}
+		host = host || name == "host"
+		last = name
+	}
+	if !host {
+		return incomplete("The header host must be signed.")
+	}
+	return nil
+}
+
+func (s *Signature) dateFromHeader(h http.Header) error {
+	stamp := h.Get(amzDate)
+	if stamp == "" {
+		date := h.Get("Date")
+		if date == "" {
+			return incomplete("A signed request must have the header X-Amz-Date or Date.")
+		}
+		if t, err := http.ParseTime(date); err == nil {
+			stamp = t.UTC().Format(timeLayout)
+		} else {
+			stamp = date
+		}
+	}
+	return s.setTime(stamp)
+}
+
+func (s *Signature) setTime(stamp string) error {
+	t, err := time.Parse(timeLayout, stamp)
+	if err != nil || len(stamp) != len(timeLayout) {
+		return incomplete("The date of the request must have the form yyyymmddThhmmssZ.")
+	}
+	if stamp[:len(dayLayout)] != s.Scope.Date {
+		return incomplete("The date in the Credential, %s, is not the day of the request, %s.", s.Scope.Date, stamp[:len(dayLayout)])
+	}
+	s.Time, s.timestamp = t, stamp
+	return nil
+}
+
+// splitCredential takes key/date/region/service/aws4_request apart from the
+// right, because an access key may contain slashes.
+func splitCredential(c string) (key string, scope Scope, ok bool) {
+	c, ok = strings.CutSuffix(c, "/"+terminator)
+	if !ok {
+		return "", Scope{}, false
+	}
+	for _, part := range [...]*string{&scope.Service, &scope.Region, &scope.Date} {
+		i := strings.LastIndexByte(c, '/')
+		if i < 0 {
+			return "", Scope{}, false
+		}
+		*part = c[i+1:]
+		c = c[:i]
+	}
+	ok = c != "" && scope.Service != "" && scope.Region != "" && isDay(scope.Date)
+	return c, scope, ok
+}
+
+func isDay(s string) bool {
+	if len(s) != len(dayLayout) {
+		return false
+	}
+	_, err := strconv.ParseUint(s, 10, 32)
+	return err == nil
+}
+
+func decodeMAC(dst *[32]byte, s string) bool {
+	if len(s) != hexSumLen {
+		return false
+	}
+	for i := range dst {
+		hi, lo := unhex(s[2*i]), unhex(s[2*i+1])
+		if hi > 15 || lo > 15 {
+			return false
+		}
+		dst[i] = hi<<4 | lo
+	}
+	return true
+}
+
+// unhex gives the value of a hexadecimal digit, or more than 15.
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 255
+}
