@@ -9,6 +9,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -57,6 +58,21 @@ type Exit struct {
 	OOM bool
 	// At is when the end was seen.
 	At time.Time
+}
+
+// String says how the instance ended, as the predicate of a sentence.
+func (e Exit) String() string {
+	text := fmt.Sprintf("exited with code %d", e.Code)
+	switch {
+	case e.Signal != "":
+		text = fmt.Sprintf("was ended by the signal %q", e.Signal)
+	case e.Code < 0:
+		text = "ended"
+	}
+	if e.OOM {
+		text += " because it ran out of memory"
+	}
+	return text
 }
 
 // Driver starts instances. It is safe for concurrent use.

@@ -91,6 +91,9 @@ type Failure struct {
 	Body   []byte
 	// Text says what happened.
 	Text string
+	// Whole is the whole FailureReason where it does not begin with the class's
+	// sentence; "" is the rule.
+	Whole string
 	// Err is the private cause, for the log.
 	Err error
 }

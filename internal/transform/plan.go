@@ -72,6 +72,9 @@ func ending(r Result) resource.TransformEvent {
 // Reason is the FailureReason of a failed run: AWS's wording (BT-91), then how
 // many objects failed, then what is known of the worst.
 func (r Result) Reason() string {
+	if r.Worst.Whole != "" {
+		return r.Worst.Whole
+	}
 	if r.Failed > 1 {
 		return fmt.Sprintf("%s. %d of %d objects failed; the first: %s", r.Worst.Class.Reason(), r.Failed, r.Objects, r.Worst.Detail())
 	}

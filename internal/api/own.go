@@ -1,0 +1,159 @@
+package api
+
+import (
+	"net/http"
+	"sort"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
+	"github.com/sagebrush-ml/sagebrush/internal/transform"
+	"github.com/sagebrush-ml/sagebrush/internal/wire"
+)
+
+// ownPaths routes everything under /-/. Health and readiness are for anybody;
+// the rest needs what an operation needs.
+func (s *Server) ownPaths() http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &jobMetrics{s.Control})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /-/health", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /-/ready", s.ready)
+	mux.Handle("GET /-/metrics", s.guard(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
+	mux.Handle("GET /-/api/v1/server", s.guard(http.HandlerFunc(s.describeServer)))
+	mux.Handle("GET /-/api/v1/transform-jobs/{name}", s.guard(http.HandlerFunc(s.jobProgress)))
+	mux.Handle("GET /-/api/v1/transform-jobs/{name}/logs", s.guard(http.HandlerFunc(s.jobLogs)))
+	mux.HandleFunc("/-/", func(w http.ResponseWriter, r *http.Request) {
+		ownError(w, http.StatusNotFound, "there is nothing at "+clip(r.Method+" "+r.URL.Path))
+	})
+	return mux
+}
+
+// guard lets authenticated requests through.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.authenticate(r, nil); err != nil {
+			e := wire.FromFault(err)
+			ownError(w, e.Status, e.Message)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ready answers 200 when the store answers.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if err := s.Control.Ready(r.Context()); err != nil {
+		ownError(w, http.StatusServiceUnavailable, "the store does not answer")
+		return
+	}
+	w.Write([]byte("ready\n"))
+}
+
+// describeServer says what this server is.
+func (s *Server) describeServer(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, map[string]any{"version": s.Version, "account": s.Account, "region": s.Region, "embeddedS3": s.S3 != nil})
+}
+
+// JobProgress is the answer at /-/api/v1/transform-jobs/NAME.
+type JobProgress struct {
+	Name          string     `json:"name"`
+	ARN           string     `json:"arn"`
+	Status        string     `json:"status"`
+	FailureReason string     `json:"failureReason,omitempty"`
+	Created       time.Time  `json:"created"`
+	Started       *time.Time `json:"started,omitempty"`
+	Ended         *time.Time `json:"ended,omitempty"`
+	transform.Snapshot
+}
+
+// requestKey names the job of one of our own paths.
+func (s *Server) requestKey(r *http.Request) resource.Key {
+	scope, _ := sigv4.ScopeOf(r)
+	k := resource.Key{Region: s.region(scope), Kind: resource.KindTransformJob, Name: r.PathValue("name")}
+	if region := r.URL.Query().Get("region"); regions.MatchString(region) {
+		k.Region = region
+	}
+	return k
+}
+
+// jobProgress answers how far a job has come.
+func (s *Server) jobProgress(w http.ResponseWriter, r *http.Request) {
+	j, snap, err := s.Control.Progress(r.Context(), s.requestKey(r))
+	if err != nil {
+		s.ownFail(w, err)
+		return
+	}
+	writeJSON(w, JobProgress{
+		Name: j.Name, ARN: s.Control.ARN(j.Key), Status: string(j.Status), FailureReason: j.FailureReason,
+		Created: j.Created, Started: moment(j.Started), Ended: moment(j.Ended), Snapshot: snap,
+	})
+}
+
+// LogLine is one line of the answer at /-/api/v1/transform-jobs/NAME/logs.
+type LogLine struct {
+	Time   time.Time `json:"time"`
+	Stream string    `json:"stream"`
+	Text   string    `json:"text"`
+}
+
+// jobLogs answers all lines that are kept of a job's streams, merged by time.
+func (s *Server) jobLogs(w http.ResponseWriter, r *http.Request) {
+	j, err := s.Control.DescribeTransformJob(r.Context(), s.requestKey(r))
+	if err != nil {
+		s.ownFail(w, err)
+		return
+	}
+	lines, err := readLogs(s.Logs, j.Key)
+	if err != nil {
+		s.ownFail(w, err)
+		return
+	}
+	writeJSON(w, map[string]any{"lines": lines})
+}
+
+// readLogs reads and merges a job's streams.
+func readLogs(logs *joblog.Dir, job resource.Key) ([]LogLine, error) {
+	name := joblog.JobName(job)
+	streams, err := logs.Streams(name)
+	if err != nil {
+		return nil, err
+	}
+	out := []LogLine{}
+	for _, stream := range streams {
+		lines, err := logs.Read(name, stream)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range lines {
+			out = append(out, LogLine{Time: l.At, Stream: l.Stream, Text: l.Text})
+		}
+	}
+	sort.SliceStable(out, func(i, k int) bool { return out[i].Time.Before(out[k].Time) })
+	return out, nil
+}
+
+// ownFail answers an error on our own paths.
+func (s *Server) ownFail(w http.ResponseWriter, err error) {
+	e := wire.FromFault(err)
+	status := e.Status
+	if fault.Is(err, fault.NotFound) {
+		status = http.StatusNotFound
+	}
+	if status >= 500 {
+		s.Log.Error("request failed", "error", err)
+	}
+	ownError(w, status, e.Message)
+}
+
+func ownError(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	writeJSON(w, map[string]string{"error": message})
+}

@@ -1,0 +1,117 @@
+// Package control holds the operations of the control plane and the controller
+// that carries jobs out. An operation commits a row and returns; the controller
+// looks at the row and at the world and does what is missing, as often as it
+// takes. Stop, Describe and List never touch the engine.
+//
+// It knows resources, not wire shapes: the room api converts.
+package control
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/sagebrush-ml/sagebrush/internal/driver"
+	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/objstore"
+	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/state"
+)
+
+// Options are what a Control works with. None may be changed afterwards.
+type Options struct {
+	// Account is the account number of ARNs.
+	Account string
+	// SeedCompat gives the behaviour of 2018-08-30 where it differs (SD-4, SD-5, SD-8).
+	SeedCompat bool
+	// AlwaysNewline is the other reading of BT-109.
+	AlwaysNewline bool
+	// MaxInstances bounds the instances that run at once.
+	MaxInstances int
+	// MaxAnswerBytes bounds a container's answer.
+	MaxAnswerBytes int64
+	ReadyTimeout   time.Duration
+	StopGrace      time.Duration
+
+	State   *state.Store
+	Objects objstore.Store
+	Driver  driver.Driver
+	// Remap replaces the name of an image before the driver sees it.
+	Remap func(image string) string
+	Logs  *joblog.Dir
+	// Work is an absolute folder for what running jobs need on disk.
+	Work string
+	Log  *slog.Logger
+	Now  func() time.Time
+}
+
+// Control serves operations and runs jobs. It is safe for concurrent use.
+type Control struct {
+	Options
+	loop     *reconcile.Loop[resource.Key]
+	runs     *runs
+	capacity *semaphore.Weighted
+	tokens   tokens
+}
+
+// New makes a Control. Nothing runs before Run is called, but operations may be.
+func New(ctx context.Context, o Options) (*Control, error) {
+	secret, err := o.State.Secret(ctx, "next-token")
+	if err != nil {
+		return nil, err
+	}
+	o.Work = filepath.Clean(o.Work)
+	c := &Control{
+		Options:  o,
+		capacity: semaphore.NewWeighted(int64(o.MaxInstances)),
+		tokens:   tokens{secret: secret},
+	}
+	c.runs = newRuns()
+	c.loop = reconcile.New(reconcile.Options[resource.Key]{
+		Func: c.reconcile,
+		Log:  o.Log,
+	})
+	return c, nil
+}
+
+// Run carries jobs out until ctx ends. It returns when every run has stopped its
+// instances; jobs that were under way are picked up by the next Run.
+func (c *Control) Run(ctx context.Context) error {
+	if err := c.Driver.Sweep(ctx, nil); err != nil {
+		return err
+	}
+	cancel := c.State.Watch(func(keys []resource.Key) {
+		for _, k := range keys {
+			if k.Kind == resource.KindTransformJob {
+				c.loop.Add(k.Folded())
+			}
+		}
+	})
+	defer cancel()
+	var active []resource.Key
+	err := c.State.View(ctx, func(tx *state.Tx) (err error) {
+		active, err = tx.ActiveTransformJobs()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range active {
+		c.loop.Add(k.Folded())
+	}
+	c.loop.Run(ctx)
+	c.runs.shutdown()
+	return nil
+}
+
+// ARN gives the ARN of a key in this server's account.
+func (c *Control) ARN(k resource.Key) string { return k.ARN(c.Account) }
+
+// Ready reports whether the store answers.
+func (c *Control) Ready(ctx context.Context) error {
+	return c.State.View(ctx, func(*state.Tx) error { return nil })
+}

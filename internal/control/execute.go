@@ -1,0 +1,172 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/objstore"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/state"
+	"github.com/sagebrush-ml/sagebrush/internal/transform"
+)
+
+// execution is one run of one job: what its parts share.
+type execution struct {
+	*Control
+	job      resource.TransformJob
+	output   objstore.Ref
+	work     workspace
+	progress *transform.Progress
+	record   *recorder
+	feed     *feed
+	mask     *masker
+
+	mu     sync.Mutex
+	broken []*transform.Failure // of instances, in the order they came
+}
+
+// execute carries a job out, or goes on where an earlier server left it, and
+// gives the result; nil when ctx ended first. In the order of BT-32.
+func (c *Control) execute(ctx context.Context, j resource.TransformJob, p *transform.Progress) *transform.Result {
+	x := &execution{Control: c, job: j, progress: p, mask: newMasker(j.Model.Container.Environment, j.Spec.Environment)}
+	err := x.run(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	result, rerr := x.result(ctx)
+	if err = errors.Join(err, rerr); err != nil {
+		c.Log.Error("transform job failed", "job", j.Name, "error", err)
+		x.fail(transform.AsFailure(err))
+	}
+	if len(x.broken) > 0 && (result.Worst == nil || x.broken[0].Class.Graver(result.Worst.Class)) {
+		result.Worst = x.broken[0]
+		result.Failed = min(result.Failed, 1)
+	}
+	if result.Worst != nil {
+		result.Worst.Text = x.mask.text(result.Worst.Text)
+		result.Worst.Whole = x.mask.text(result.Worst.Whole)
+	}
+	return &result
+}
+
+// fail notes that the job cannot succeed, whatever its objects do.
+func (x *execution) fail(f *transform.Failure) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.broken = append(x.broken, f)
+}
+
+// run is the whole path: wait for room, look at both ends, prepare, move.
+func (x *execution) run(ctx context.Context) (err error) {
+	n := int64(x.job.Spec.Resources.InstanceCount)
+	if err := x.capacity.Acquire(ctx, n); err != nil {
+		return err
+	}
+	defer x.capacity.Release(n)
+	if x.output, err = objstore.ParseURI(x.job.Spec.Output.S3OutputPath); err != nil {
+		return err
+	}
+	if _, err := x.Objects.Stat(ctx, objstore.Ref{Bucket: x.output.Bucket}); err != nil {
+		return fault.Wrap(fault.KindOf(err), err, "the output cannot be written to %s: %s", x.job.Spec.Output.S3OutputPath, fault.TextOf(err))
+	}
+	if x.work, err = openWorkspace(x.Work, x.job.Key); err != nil {
+		return err
+	}
+	defer x.work.remove()
+	if err := x.list(ctx); err != nil {
+		return err
+	}
+	if err := x.fetchModel(ctx); err != nil {
+		return err
+	}
+	x.feed = newFeed(x.State, x.job.Key, x.job.InputBucket)
+	x.record = newRecorder(ctx, x.State, x.job.Key)
+	defer func() { err = errors.Join(err, x.record.close()) }()
+	return x.runInstances(ctx)
+}
+
+// listBatch is how many objects are recorded in one transaction.
+const listBatch = 1000
+
+// list records the job's input, object by object, once. A listing that was cut
+// short is begun anew, so that the job sees the input at one time.
+func (x *execution) list(ctx context.Context) error {
+	if !x.job.Listed {
+		if err := x.listAnew(ctx); err != nil {
+			return err
+		}
+	}
+	return x.State.View(ctx, func(tx *state.Tx) error {
+		totals, err := tx.ObjectTotals(x.job.Key)
+		seed(x.progress, totals)
+		return err
+	})
+}
+
+// listAnew lists the input from its beginning.
+func (x *execution) listAnew(ctx context.Context) error {
+	bucket := ""
+	var batch []state.Object
+	fresh := true
+	flush := func() error {
+		if len(batch) == 0 && !fresh {
+			return nil
+		}
+		err := x.State.Update(ctx, func(tx *state.Tx) error {
+			if fresh {
+				if err := tx.ClearObjects(x.job.Key); err != nil {
+					return err
+				}
+			}
+			_, err := tx.AddObjects(x.job.Key, batch)
+			return err
+		})
+		batch, fresh = batch[:0], false
+		return err
+	}
+	err := transform.List(ctx, x.Objects, x.job.Spec.Input, func(o transform.Object) error {
+		bucket = o.Bucket
+		batch = append(batch, state.Object{Key: o.Key, Rel: o.Rel, Size: o.Size, ETag: o.ETag, Modified: o.Modified})
+		if len(batch) < listBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return err
+	}
+	if bucket == "" {
+		return fault.New(fault.Invalid, "no objects are left under %s: they were there when the job was created", x.job.Spec.Input.S3URI)
+	}
+	x.job.InputBucket = bucket
+	return x.apply(ctx, x.job.Key, resource.InputListed{Bucket: bucket})
+}
+
+// result adds up what became of the objects, in this run and in earlier ones.
+func (x *execution) result(ctx context.Context) (r transform.Result, err error) {
+	err = x.State.View(ctx, func(tx *state.Tx) error {
+		totals, err := tx.ObjectTotals(x.job.Key)
+		if err != nil {
+			return err
+		}
+		r.Objects = totals.Pending.Objects + totals.Done.Objects + totals.Failed.Objects
+		r.Failed = totals.Failed.Objects
+		failed, err := tx.FailedObjects(x.job.Key, listBatch)
+		for _, o := range failed {
+			if c := transform.Class(o.Class); r.Worst == nil || c.Graver(r.Worst.Class) {
+				r.Worst = &transform.Failure{Class: c, Text: o.Detail}
+			}
+		}
+		if pending := totals.Pending.Objects; err == nil && r.Worst == nil && pending > 0 && len(x.broken) == 0 {
+			err = fmt.Errorf("%d objects were left over", pending)
+		}
+		return err
+	})
+	return r, err
+}

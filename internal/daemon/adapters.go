@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/config"
+	"github.com/sagebrush-ml/sagebrush/internal/driver"
+	"github.com/sagebrush-ml/sagebrush/internal/driver/process"
+	"github.com/sagebrush-ml/sagebrush/internal/objstore"
+	"github.com/sagebrush-ml/sagebrush/internal/objstore/filestore"
+	"github.com/sagebrush-ml/sagebrush/internal/objstore/s3store"
+	"github.com/sagebrush-ml/sagebrush/internal/s3api"
+)
+
+// openObjects opens the store that jobs read and write, and the embedded S3's
+// handler when that store is the embedded one.
+func (d *Daemon) openObjects(ctx context.Context) (objstore.Store, http.Handler, error) {
+	if d.Objects != nil {
+		return d.Objects, nil, nil
+	}
+	c := d.Config
+	endpoint := c.S3Endpoint
+	if endpoint == "" && c.S3 != "embedded" {
+		endpoint = os.Getenv("AWS_ENDPOINT_URL_S3")
+	}
+	if c.S3 == "remote" || c.S3 == "auto" && endpoint != "" {
+		s, err := s3store.New(ctx, s3store.Config{Endpoint: endpoint, Region: c.Region})
+		if err != nil {
+			return nil, nil, err
+		}
+		d.closers = append(d.closers, s.Close)
+		return s, nil, nil
+	}
+	s, err := filestore.Open(filepath.Join(d.data, "s3"), filestore.Options{NoSync: c.Ephemeral})
+	if err != nil {
+		return nil, nil, err
+	}
+	d.closers = append(d.closers, s.Close)
+	return s, s3api.New(s, s3api.Options{Region: c.Region, Logger: d.Log}), nil
+}
+
+// builtIn are the images that Sagebrush brings along, by their own name and by
+// the names under which AWS publishes the same algorithm.
+func builtIn(self []string) []process.Image {
+	xgboost := append(slices.Clone(self), "modelserver", "xgboost")
+	var images []process.Image
+	for _, pattern := range []string{
+		"sagebrush/xgboost", "sagebrush/xgboost:*",
+		"*.dkr.ecr.*.amazonaws.com/sagemaker-xgboost:*",
+		"*.dkr.ecr.*.amazonaws.com/xgboost:*",
+	} {
+		images = append(images, process.Image{Pattern: pattern, Command: xgboost})
+	}
+	return images
+}
+
+// openDriver makes the process driver; the user's images come before ours.
+func (d *Daemon) openDriver() driver.Driver {
+	var images []process.Image
+	for _, i := range d.Config.Images {
+		images = append(images, process.Image{Pattern: i.Image, Command: i.Command, Dir: i.Dir, Env: i.Env})
+	}
+	return process.New(process.Config{
+		Images:   append(images, builtIn(d.Self)...),
+		Shim:     append(slices.Clone(d.Self), "shim"),
+		StateDir: filepath.Join(d.data, "run"),
+		Log:      d.Log,
+	})
+}
+
+// remap makes the function that replaces image names, first match first.
+func remap(table []config.Remap) func(image string) string {
+	return func(image string) string {
+		for _, r := range table {
+			if globMatch(r.From, image) {
+				return r.To
+			}
+		}
+		return image
+	}
+}
+
+// globMatch matches a name against a pattern in which * stands for any text.
+func globMatch(pattern, name string) bool {
+	first, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == name
+	}
+	if !strings.HasPrefix(name, first) {
+		return false
+	}
+	name = name[len(first):]
+	parts := strings.Split(rest, "*")
+	for _, part := range parts[:len(parts)-1] {
+		i := strings.Index(name, part)
+		if i < 0 {
+			return false
+		}
+		name = name[i+len(part):]
+	}
+	return strings.HasSuffix(name, parts[len(parts)-1])
+}

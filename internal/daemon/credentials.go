@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+)
+
+// Credentials are an access key of the server.
+type Credentials struct {
+	AccessKeyID     string `json:"accessKeyId"`
+	SecretAccessKey string `json:"secretAccessKey"`
+}
+
+// Endpoint is what a client needs to reach a server. The daemon keeps it in its
+// data folder, readable by its owner only.
+type Endpoint struct {
+	URL    string `json:"url"`
+	Region string `json:"region"`
+	Credentials
+}
+
+// EndpointFile is the name of the file in the data folder that holds an Endpoint.
+const EndpointFile = "endpoint.json"
+
+// loadCredentials reads the server's access key, or makes one at the first start.
+func loadCredentials(path string) (c Credentials, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		c = Credentials{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: (rand.Text() + rand.Text())[:40]}
+		return c, writePrivate(path, c)
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &c)
+	}
+	if err == nil && (c.AccessKeyID == "" || c.SecretAccessKey == "") {
+		err = errors.New("it lacks a key or a secret")
+	}
+	if err != nil {
+		return c, fault.Wrap(fault.Internal, err, "the access key in %s cannot be read; remove the file to have a new one made", path)
+	}
+	return c, nil
+}
+
+// writeEndpoint notes where the server is for the client commands.
+func (d *Daemon) writeEndpoint() error {
+	return writePrivate(filepath.Join(d.data, EndpointFile), Endpoint{URL: d.URL(), Region: d.Config.Region, Credentials: d.keys})
+}
+
+// writePrivate replaces a file at once, with a mode that only its owner can read.
+func writePrivate(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(data, '\n'))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,236 @@
+// Package daemon builds a whole server from its settings and runs it. It is the
+// only package that names the adapters behind the seams; the commands and the
+// end-to-end tests share it, and two daemons can run in one process.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/api"
+	"github.com/sagebrush-ml/sagebrush/internal/config"
+	"github.com/sagebrush-ml/sagebrush/internal/control"
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/objstore"
+	"github.com/sagebrush-ml/sagebrush/internal/state"
+)
+
+// Options are what a Daemon is built from.
+type Options struct {
+	Config  config.Config
+	Version string
+	// Self is the command line that runs this binary again, for the helpers that
+	// are processes of their own: {"/usr/bin/sagebrush"}.
+	Self []string
+	// Objects replaces the store of jobs; nil is what Config says.
+	Objects objstore.Store
+	Log     *slog.Logger
+}
+
+// Daemon is a server that listens. Run serves it; Close releases one that is not run.
+type Daemon struct {
+	Options
+	data     string
+	open     bool // accepts unknown keys
+	keys     Credentials
+	listener net.Listener
+	server   *http.Server
+	control  *control.Control
+	closers  []func() error // in the order of opening
+}
+
+// Open builds everything and listens, so that URL is known. It serves nothing
+// yet: what connects waits for Run.
+func Open(ctx context.Context, o Options) (_ *Daemon, err error) {
+	d := &Daemon{Options: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	if err := d.openFolder(); err != nil {
+		return nil, err
+	}
+	if d.open, err = decideAuth(o.Config); err != nil {
+		return nil, err
+	}
+	if d.keys, err = loadCredentials(filepath.Join(d.data, "credentials.json")); err != nil {
+		return nil, err
+	}
+	store, err := state.Open(ctx, filepath.Join(d.data, "sagebrush.db"), state.Options{})
+	if err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, store.Close)
+	if err := d.assemble(ctx, store); err != nil {
+		return nil, err
+	}
+	return d, d.listen()
+}
+
+// assemble builds the rooms over an open database.
+func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
+	objects, s3, err := d.openObjects(ctx)
+	if err != nil {
+		return err
+	}
+	logs := joblog.New(filepath.Join(d.data, "logs", "TransformJobs"), time.Now)
+	c := d.Config
+	d.control, err = control.New(ctx, control.Options{
+		Account: c.Account, SeedCompat: c.Compat == config.Seed, AlwaysNewline: c.AlwaysNewline,
+		MaxInstances: c.MaxInstances, MaxAnswerBytes: int64(c.MaxAnswerMB) << 20,
+		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace,
+		State: store, Objects: objects, Driver: d.openDriver(), Remap: remap(c.Remap),
+		Logs: logs, Work: filepath.Join(d.data, "work"), Log: d.Log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	d.server = &http.Server{
+		Handler: api.New(api.Options{
+			Control: d.control, S3: s3, Logs: logs, Keys: d.secretOf, Open: d.open,
+			Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// openFolder finds or makes the data folder, with an absolute path.
+func (d *Daemon) openFolder() (err error) {
+	if d.Config.Ephemeral {
+		if d.data, err = os.MkdirTemp("", "sagebrush-"); err != nil {
+			return fault.Wrap(fault.Internal, err, "a temporary data folder cannot be made")
+		}
+		d.closers = append(d.closers, func() error { return os.RemoveAll(d.data) })
+		return nil
+	}
+	if d.data, err = filepath.Abs(d.Config.Data); err == nil {
+		err = os.MkdirAll(d.data, 0o700)
+	}
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "the data folder %s cannot be used; choose another with --data", d.Config.Data)
+	}
+	return nil
+}
+
+// decideAuth resolves the auth setting: an open server must not be reachable from
+// other machines.
+func decideAuth(c config.Config) (open bool, err error) {
+	loopback, err := isLoopback(c.Listen)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case c.Auth == "keys":
+		return false, nil
+	case c.Auth == "open" && !loopback:
+		return false, fault.New(fault.Invalid, "auth=open accepts any access key and is for loopback addresses only, and %s is reachable from other machines; use --auth keys", c.Listen)
+	}
+	return loopback, nil
+}
+
+// isLoopback reports whether only this machine can reach an address.
+func isLoopback(listen string) (bool, error) {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false, fault.Wrap(fault.Invalid, err, "the listen address %q is not of the form HOST:PORT", listen)
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback(), nil
+}
+
+// listen takes the address.
+func (d *Daemon) listen() (err error) {
+	if d.listener, err = net.Listen("tcp", d.Config.Listen); err != nil {
+		return fault.Wrap(fault.Invalid, err, "cannot listen on %s: choose another address with --listen, or stop the server that holds it", d.Config.Listen)
+	}
+	d.closers = append(d.closers, func() error {
+		if err := d.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return d.writeEndpoint()
+}
+
+// URL is where the daemon serves.
+func (d *Daemon) URL() string { return "http://" + d.listener.Addr().String() }
+
+// Region is the region of requests that name none.
+func (d *Daemon) Region() string { return d.Config.Region }
+
+// Credentials are the access key that the daemon knows.
+func (d *Daemon) Credentials() (id, secret string) {
+	return d.keys.AccessKeyID, d.keys.SecretAccessKey
+}
+
+// Data is the daemon's folder.
+func (d *Daemon) Data() string { return d.data }
+
+// secretOf gives the secret of a known access key.
+func (d *Daemon) secretOf(id string) (string, bool) {
+	return d.keys.SecretAccessKey, id == d.keys.AccessKeyID
+}
+
+// drainTime is how long requests may take to end when the daemon stops.
+const drainTime = 10 * time.Second
+
+// Run serves until ctx ends. Then it stops accepting, lets requests end, stops
+// the instances of running jobs (the next server takes those jobs up), and closes
+// everything. A clean stop is no error.
+func (d *Daemon) Run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	served := make(chan error, 1)
+	go func() { served <- d.server.Serve(d.listener) }()
+	worked := make(chan error, 1)
+	go func() { worked <- d.control.Run(inner) }()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+		served <- nil
+	case err = <-worked:
+		worked <- nil
+	}
+	d.Log.Info("stopping")
+	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer stop()
+	if serr := d.server.Shutdown(drain); serr != nil {
+		d.server.Close()
+	}
+	cancel()
+	for _, end := range []chan error{served, worked} {
+		if e := <-end; e != nil && !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, context.Canceled) {
+			err = errors.Join(err, e)
+		}
+	}
+	return errors.Join(err, d.Close())
+}
+
+// Close releases everything, last opened first. It may be called twice.
+func (d *Daemon) Close() error {
+	var errs []error
+	for len(d.closers) > 0 {
+		last := len(d.closers) - 1
+		errs = append(errs, d.closers[last]())
+		d.closers = d.closers[:last]
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,107 @@
+//go:build linux || darwin
+
+package instance
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// rawSocket sends a request and reads the first bytes of its answer with two
+// system calls. The usual Write and Read need a third: Read tries at once, in
+// vain, before it waits. Here the write is made between arming the poller and
+// waiting for it, so no readiness is missed and none is asked for too early.
+type rawSocket struct {
+	conn syscall.RawConn
+	step func(fd uintptr) bool // (*rawSocket).poll, bound once
+
+	// The exchange that is under way.
+	link       *link
+	head, body []byte
+	sent       bool
+	err        error
+}
+
+// newRawSocket gives nil for anything that is not a TCP socket.
+func newRawSocket(conn net.Conn) *rawSocket {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	s := &rawSocket{conn: raw}
+	s.step = s.poll
+	return s
+}
+
+// exchange is link.send.
+func (s *rawSocket) exchange(l *link, head, body []byte) error {
+	s.link, s.head, s.body, s.sent, s.err = l, head, body, false, nil
+	err := s.conn.Read(s.step)
+	s.head, s.body = nil, nil
+	if s.err != nil {
+		return s.err
+	}
+	return err
+}
+
+// poll is called by the poller: first when it is armed, then whenever there may
+// be something to read. It returns false to wait.
+func (s *rawSocket) poll(fd uintptr) bool {
+	if !s.sent {
+		s.sent = true
+		s.err = s.write(int(fd))
+		return s.err != nil
+	}
+	into := s.link.rd.room()
+	for {
+		n, err := unix.Read(int(fd), into)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			return false
+		case err != nil:
+			s.err = fmt.Errorf("read: %w", err)
+		case n == 0:
+			s.err = io.EOF
+		default:
+			s.link.rd.w += n
+		}
+		return true
+	}
+}
+
+// write hands the request to the socket, and the rest to the link's writer when
+// the socket does not take all of it.
+func (s *rawSocket) write(fd int) error {
+	for {
+		var n int
+		var err error
+		if len(s.body) == 0 {
+			n, err = unix.Write(fd, s.head)
+		} else {
+			n, err = unix.Writev(fd, [][]byte{s.head, s.body})
+		}
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			n = 0
+		case err != nil:
+			return fmt.Errorf("write: %w", err)
+		}
+		if n < len(s.head)+len(s.body) {
+			k := min(n, len(s.head))
+			s.link.write(s.head[k:], s.body[n-k:])
+		}
+		return nil
+	}
+}
