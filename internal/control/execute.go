@@ -41,15 +41,28 @@ func (c *Control) execute(ctx context.Context, j resource.TransformJob, p *trans
 		c.Log.Error("transform job failed", "job", j.Name, "error", err)
 		x.fail(transform.AsFailure(err))
 	}
-	if len(x.broken) > 0 && (result.Worst == nil || x.broken[0].Class.Graver(result.Worst.Class)) {
-		result.Worst = x.broken[0]
-		result.Failed = min(result.Failed, 1)
+	if len(x.broken) > 0 {
+		result.Worst = graver(result.Worst, x.broken[0])
 	}
 	if result.Worst != nil {
 		result.Worst.Text = x.mask.text(result.Worst.Text)
 		result.Worst.Whole = x.mask.text(result.Worst.Whole)
 	}
 	return &result
+}
+
+// graver tells the graver of an object's failure and an instance's (BT-92), and
+// both where they are of one class: the one says where, the other why.
+func graver(object, broken *transform.Failure) *transform.Failure {
+	switch {
+	case object == nil || broken.Class.Graver(object.Class):
+		return broken
+	case object.Class.Graver(broken.Class) || broken.Whole != "":
+		return object
+	}
+	both := *object
+	both.Text = object.Text + ". Then " + broken.Text
+	return &both
 }
 
 // fail notes that the job cannot succeed, whatever its objects do.

@@ -25,6 +25,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case "shim":
 			os.Exit(process.ShimMain(os.Args[2:]))
+		case "testmodel":
+			os.Exit(testModel())
 		case "modelserver":
 			os.Exit(xgboost.Main(context.Background(), os.Args[3:], os.Getenv, os.Stdout, os.Stderr))
 		}

@@ -65,7 +65,7 @@ func (e *RequestError) Error() string {
 	if e.Status != 0 {
 		return fmt.Sprintf("the container answered %d after %s: %s", e.Status, attempts(e.Attempts), Quote(e.Body))
 	}
-	return fmt.Sprintf("no answer from the container after %s: %v", attempts(e.Attempts), e.Err)
+	return fmt.Sprint(e.Err)
 }
 
 // Unwrap returns why there was no answer.

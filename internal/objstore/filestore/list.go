@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 )
 
@@ -255,7 +257,7 @@ type folderReader struct {
 // read takes the names of one folder, and of those that only continue an
 // over-long segment, whose beginning is then given.
 func (r *folderReader) read(name, begun string) error {
-	f, err := r.dir.Open(name)
+	f, err := openFolder(r.dir, name)
 	if err != nil {
 		return err
 	}
@@ -277,6 +279,22 @@ func (r *folderReader) read(name, begun string) error {
 			return err
 		}
 	}
+}
+
+// openFolder opens a folder so that reading its names does not ask the file
+// system about each one once more, as it does for a file of an os.Root; the
+// kinds of entries come with the names.
+func openFolder(dir *os.Root, name string) (*os.File, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "dup", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 func (r *folderReader) take(parent, begun string, d fs.DirEntry) error {

@@ -6,6 +6,7 @@
 package s3store
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -45,6 +46,9 @@ type Config struct {
 	AccessKeyID     string
 	SecretAccessKey string
 	SessionToken    string
+
+	// For tests; 0 means the constants.
+	pause, idle time.Duration
 }
 
 // Store is a client of one S3. It is safe for concurrent use.
@@ -64,7 +68,7 @@ var _ objstore.Store = (*Store)(nil)
 func New(ctx context.Context, c Config) (*Store, error) {
 	opts := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(newHTTPClient()), // AWS_CA_BUNDLE is added to it
-		config.WithRetryer(newRetryer),
+		config.WithRetryer(func() aws.Retryer { return newRetryer(cmp.Or(c.pause, longestPause)) }),
 	}
 	if c.Region != "" {
 		opts = append(opts, config.WithRegion(c.Region))
@@ -84,7 +88,7 @@ func New(ctx context.Context, c Config) (*Store, error) {
 	if b, ok := cfg.HTTPClient.(*awshttp.BuildableClient); ok {
 		transport = b.GetTransport()
 	}
-	s := &Store{transport: transport, idle: idleTimeout, known: map[string]time.Time{}}
+	s := &Store{transport: transport, idle: cmp.Or(c.idle, idleTimeout), known: map[string]time.Time{}}
 	s.parts.New = func() any { b := make([]byte, 0, firstPart); return &b }
 	s.s3 = s3.NewFromConfig(cfg, func(o *s3.Options) {
 		if c.Endpoint != "" {
@@ -122,10 +126,10 @@ func forForeign(o *s3.Options) {
 	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 }
 
-func newRetryer() aws.Retryer {
+func newRetryer(longest time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
-		o.MaxBackoff = longestPause
+		o.MaxBackoff = longest
 		// The SDK's quota would be shared by all jobs: one bad object could use up
 		// the tries of the others.
 		o.RateLimiter = ratelimit.None

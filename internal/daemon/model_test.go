@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+)
+
+// testModel is a model server whose behaviour is chosen by the variable MODE:
+// what real containers do wrong, on purpose.
+func testModel() int {
+	addr := os.Getenv("SAGEBRUSH_BIND_HOST") + ":" + os.Getenv("SAGEMAKER_BIND_TO_PORT")
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	mode := os.Getenv("MODE")
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ping", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("POST /invocations", func(w http.ResponseWriter, r *http.Request) { misbehave(mode, w, r) })
+	if err := http.Serve(l, mux); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return 1
+}
+
+// misbehave answers one invocation.
+func misbehave(mode string, w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	switch mode {
+	case "400":
+		http.Error(w, "the secret is "+os.Getenv("API_TOKEN"), http.StatusBadRequest)
+	case "500":
+		http.Error(w, "boom", http.StatusInternalServerError)
+	case "hang":
+		<-r.Context().Done()
+	case "exit":
+		fmt.Println("I have seen enough")
+		os.Exit(7)
+	case "endless":
+		for {
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+	case "malformed":
+		raw(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+	case "headless":
+		raw(w, "nonsense\r\n\r\n")
+	case "short":
+		raw(w, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
+	default:
+		w.Header().Set("Content-Type", "application/x-echo")
+		w.Write(body)
+	}
+}
+
+// raw answers with bytes that need not be HTTP and closes the connection.
+func raw(w http.ResponseWriter, text string) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	io.WriteString(conn, text)
+}
