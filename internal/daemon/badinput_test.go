@@ -11,9 +11,12 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/config"
 )
 
-// with maps the image test/model to this test binary.
+// withModel maps the image test/model to this test binary.
 func withModel(c *config.Config) {
-	c.Images = []config.Image{{Image: "test/model", Command: []string{os.Args[0], "testmodel"}}}
+	c.Images = []config.Image{{
+		Image: "test/model", Command: []string{os.Args[0], "testmodel"},
+		Env: map[string]string{"GORACE": "atexit_sleep_ms=0"},
+	}}
 	c.StopGrace = time.Second
 	c.MaxAnswerMB = 8
 }

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 			os.Exit(xgboost.Main(context.Background(), os.Args[3:], os.Getenv, os.Stdout, os.Stderr))
 		}
 	}
+	// A race-enabled child otherwise sleeps a second before it exits.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	os.Exit(m.Run())
 }
 
@@ -197,7 +199,7 @@ func TestMainJob(t *testing.T) {
 func TestContainersThatDoNotServe(t *testing.T) {
 	t.Parallel()
 	d := start(t, t.TempDir(), func(c *config.Config) {
-		c.ReadyTimeout = 300 * time.Millisecond
+		c.ReadyTimeout = 3 * time.Second
 		c.StopGrace = time.Second
 		c.Images = []config.Image{
 			{Image: "test/silent", Command: []string{"/bin/sh", "-c", "sleep 60", "sh"}},
