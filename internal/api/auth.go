@@ -32,11 +32,14 @@ func (s *Server) identify(r *http.Request) (sig sigv4.Signature, secret string, 
 	if err != nil {
 		return sig, "", refused(err)
 	}
-	secret, ok := s.Keys(sig.AccessKeyID)
-	if !ok && !s.Open {
-		return sig, "", wire.Errorf(wire.UnrecognizedClientException, "The security token included in the request is invalid.")
+	secret, known := s.Keys(sig.AccessKeyID)
+	switch {
+	case known:
+		return sig, secret, nil
+	case s.Open:
+		return sig, "", nil
 	}
-	return sig, secret, nil
+	return sig, "", wire.Errorf(wire.UnrecognizedClientException, "The security token included in the request is invalid.")
 }
 
 // refused gives a signature error the code that AWS answers.

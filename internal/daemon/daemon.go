@@ -184,7 +184,10 @@ func (d *Daemon) Data() string { return d.data }
 
 // secretOf gives the secret of a known access key.
 func (d *Daemon) secretOf(id string) (string, bool) {
-	return d.keys.SecretAccessKey, id == d.keys.AccessKeyID
+	if id != d.keys.AccessKeyID {
+		return "", false
+	}
+	return d.keys.SecretAccessKey, true
 }
 
 // drainTime is how long requests may take to end when the daemon stops.
