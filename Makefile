@@ -34,7 +34,7 @@ vet:
 
 .PHONY: lint
 lint: ## staticcheck
-	cd tools && $(GO) build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@mkdir -p bin; $(GO) build -C tools -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck $(PACKAGES)
 
 .PHONY: unit

@@ -74,7 +74,7 @@ func (x *execution) fail(f *transform.Failure) {
 
 // run is the whole path: wait for room, look at both ends, prepare, move.
 func (x *execution) run(ctx context.Context) (err error) {
-	n := int64(x.job.Spec.Resources.InstanceCount)
+	n := int64(min(x.job.Spec.Resources.InstanceCount, x.MaxInstances)) // the setting may have come down since
 	if err := x.capacity.Acquire(ctx, n); err != nil {
 		return err
 	}

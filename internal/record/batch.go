@@ -18,6 +18,19 @@ type Group struct {
 	// Records how many there are, Offset where the first begins in the
 	// (decompressed) object.
 	First, Records, Offset int64
+
+	offsets []int64 // where each begins, for framing that is not in Body
+}
+
+// OffsetOf gives where mini-batch i begins in the (decompressed) object.
+func (g *Group) OffsetOf(i int) int64 {
+	switch {
+	case i < len(g.offsets):
+		return g.offsets[i]
+	case i == 0:
+		return g.Offset
+	}
+	return g.Offset + int64(g.Ends[i-1])
 }
 
 // Batch gives the payload of mini-batch i, valid until the next Fill.
@@ -31,7 +44,7 @@ func (g *Group) Batch(i int) []byte {
 
 // reset empties the group for reuse.
 func (g *Group) reset(first, offset int64) {
-	g.Body, g.Ends = g.Body[:0], g.Ends[:0]
+	g.Body, g.Ends, g.offsets = g.Body[:0], g.Ends[:0], g.offsets[:0]
 	g.First, g.Records, g.Offset = first, 0, offset
 }
 
@@ -142,6 +155,9 @@ func (b *Batcher) fillRecords(g *Group, want int) error {
 		if b.cfg.Single {
 			g.Body = append(g.Body, rec.Payload...)
 			g.Ends = append(g.Ends, len(g.Body))
+			if b.cfg.Split != Line {
+				g.offsets = append(g.offsets, b.off)
+			}
 			g.Records++
 			b.off += int64(len(rec.Framed))
 			if len(g.Ends) >= want || len(g.Body) >= groupBytes {

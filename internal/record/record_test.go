@@ -168,6 +168,28 @@ func TestBrokenObjects(t *testing.T) {
 	}
 }
 
+// A record is found again by its offset, whatever its framing.
+func TestOffsetOf(t *testing.T) {
+	t.Parallel()
+	for split, in := range map[Split]string{
+		Line:     "a\nbcd\ne\n",
+		RecordIO: framed(RecordIO, "a", "bcd", "e"),
+		TFRecord: framed(TFRecord, "a", "bcd", "e"),
+	} {
+		b := NewBatcher(strings.NewReader(in), Config{Split: split, Single: true, Limit: 99})
+		var g Group
+		if err := b.Fill(&g, 9); err != nil || len(g.Ends) != 3 {
+			t.Fatal(err)
+		}
+		for i := range g.Ends {
+			rest := NewSplitter(strings.NewReader(in[g.OffsetOf(i):]), split, 99)
+			if rec, err := rest.Next(); err != nil || string(rec.Payload) != string(g.Batch(i)) {
+				t.Errorf("%s: record %d is not at %d: %q %v", split, i, g.OffsetOf(i), rec.Payload, err)
+			}
+		}
+	}
+}
+
 // An error of the source is returned as it is, and again.
 func TestSourceErrors(t *testing.T) {
 	t.Parallel()

@@ -1,9 +1,6 @@
 package record
 
-import (
-	"errors"
-	"io"
-)
+import "io"
 
 // firstWindow is the size at which a window starts; it grows only for records
 // that do not fit.
@@ -73,9 +70,4 @@ func (w *window) take(n int) []byte {
 	w.r += n
 	w.off += int64(n)
 	return b
-}
-
-// ended reports that the source ended cleanly and nothing is left to read.
-func (w *window) ended() bool {
-	return w.r == w.w && errors.Is(w.err, io.EOF)
 }

@@ -152,8 +152,7 @@ func (p *passage) requestFailure(s *slot) error {
 		f.First, f.Last, f.Offset = s.First, s.First+s.Records-1, s.Offset
 		if p.Settings.batching(0).Single {
 			f.First += int64(s.at)
-			f.Last = f.First
-			f.Offset += p.bytesBefore(s)
+			f.Last, f.Offset = f.First, s.OffsetOf(s.at)
 		}
 	}
 	var r *RequestError
@@ -164,15 +163,6 @@ func (p *passage) requestFailure(s *slot) error {
 		}
 	}
 	return f
-}
-
-// bytesBefore is how far the failed record of a group begins behind the group's
-// start. Binary framing is not in the body, so there it is a lower bound.
-func (p *passage) bytesBefore(s *slot) int64 {
-	if s.at == 0 {
-		return 0
-	}
-	return int64(s.Ends[s.at-1])
 }
 
 // inputFailure is the failure of reading or cutting an object.

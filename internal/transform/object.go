@@ -31,6 +31,7 @@ func (r *Runner) object(ctx context.Context, o Object, counts *Counts) error {
 		return inputFailure(o, err)
 	}
 	defer src.Close()
+	defer p.pass(src.raw)
 	out := p.output()
 	defer out.abort()
 	move := p.pump
@@ -122,11 +123,20 @@ func (p *passage) count(c Counts) {
 // input is an object's bytes as they are cut: gunzipped where the job says so.
 type input struct {
 	io.Reader
-	raw io.ReadCloser
+	raw    *countingReader
+	closer io.Closer
 }
 
 // Close ends the read of the stored object.
-func (in input) Close() error { return in.raw.Close() }
+func (in input) Close() error { return in.closer.Close() }
+
+// pass counts what was not read of an object that failed, so that the job's
+// progress still ends at the whole.
+func (p *passage) pass(raw *countingReader) {
+	if rest := p.o.Size - raw.at; rest > 0 {
+		p.Progress.InputBytesRead.Add(rest)
+	}
+}
 
 // open reads the object from the store, counting what comes as it is stored. An
 // object that could not be looked up when the input was listed is looked up now.
@@ -139,9 +149,9 @@ func (p *passage) open() (in input, err error) {
 	raw := objstore.NewReader(p.ctx, p.Store, p.o.Info, objstore.ReaderOptions{})
 	counted := &countingReader{r: raw, n: &p.Progress.InputBytesRead}
 	if !p.Settings.Gzip {
-		return input{Reader: counted, raw: raw}, nil
+		return input{Reader: counted, raw: counted, closer: raw}, nil
 	}
-	return input{Reader: &gunzip{src: counted}, raw: raw}, nil
+	return input{Reader: &gunzip{src: counted}, raw: counted, closer: raw}, nil
 }
 
 // gunzip reads a gzip file of one or more members (BT-111). A file that is not
