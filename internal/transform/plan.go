@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
@@ -75,8 +76,9 @@ func (r Result) Reason() string {
 	if r.Worst.Whole != "" {
 		return r.Worst.Whole
 	}
+	reason := strings.TrimSuffix(r.Worst.Class.Reason(), ".") + ". "
 	if r.Failed > 1 {
-		return fmt.Sprintf("%s. %d of %d objects failed; the first: %s", r.Worst.Class.Reason(), r.Failed, r.Objects, r.Worst.Detail())
+		reason += fmt.Sprintf("%d of %d objects failed; the first: ", r.Failed, r.Objects)
 	}
-	return r.Worst.Class.Reason() + ". " + r.Worst.Detail()
+	return reason + r.Worst.Detail()
 }
