@@ -202,7 +202,11 @@ func (s *Store) syncFolder(name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	defer d.Close()
+	if err := d.Sync(); !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return err
+	}
+	return nil // a file system that cannot sync folders, some of FUSE for one
 }
 
 // buffer gives a pooled buffer over w that is filled before it is written: an

@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sagebrush-ml/sagebrush/internal/wire"
+)
+
+// jobs is the command that holds those about the jobs of a server.
+func (a *app) jobs() *cobra.Command {
+	f := &targetFlags{}
+	cmd := &cobra.Command{
+		Use:     "jobs",
+		GroupID: "server",
+		Short:   "List, follow and stop the transform jobs of a server",
+		Long: `Talk to a server about its transform jobs. The server is the one that --endpoint-url or
+AWS_ENDPOINT_URL names, else the one that runs on this machine.`,
+		Example: `  sagebrush jobs list --status-equals InProgress
+  sagebrush jobs wait nightly && echo "all scored"`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	f.add(cmd)
+	cmd.AddCommand(a.jobsList(f), a.jobsDescribe(f), a.jobsStop(f), a.jobsLogs(f), a.jobsWait(f))
+	return cmd
+}
+
+// jobCommand completes a command that takes a job's name.
+func (a *app) jobCommand(cmd *cobra.Command, f *targetFlags, run func(ctx context.Context, c *client, job string) error) *cobra.Command {
+	cmd.Args = oneArg("the name of a job")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.connect(*f)
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		return named(run(cmd.Context(), c, args[0]), args[0])
+	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return a.jobNames(cmd.Context(), *f), cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
+}
+
+// jobNames are the newest jobs, for completion; none when the server is not there.
+func (a *app) jobNames(ctx context.Context, f targetFlags) []string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	c, err := a.connect(f)
+	if err != nil {
+		return nil
+	}
+	defer c.close()
+	l := jobList{in: wire.ListTransformJobsInput{}, limit: 50}
+	if l.fetch(ctx, c) != nil {
+		return nil
+	}
+	var names []string
+	for _, s := range l.summaries {
+		names = append(names, s.TransformJobName+"\t"+s.TransformJobStatus)
+	}
+	return names
+}
+
+// named makes of a server's refusal what the user sees; job may be "".
+func named(err error, job string) error {
+	r := (*refusal)(nil)
+	if !errors.As(err, &r) {
+		return err
+	}
+	f := failed(exitFailed, "%s", r.message).because(err)
+	switch {
+	case r.status == http.StatusForbidden:
+		f = f.hint(`the server does not take these access keys; get its own with: eval "$(sagebrush env)"`)
+	case job != "":
+		f = f.hint("sagebrush jobs list shows the jobs of the region; --region chooses another")
+	}
+	return f
+}
+
+// epoch is a time in the API's JSON: seconds since 1970 with a fraction.
+type epoch struct{ time.Time }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (e *epoch) UnmarshalJSON(text []byte) error {
+	var seconds float64
+	if err := json.Unmarshal(text, &seconds); err != nil {
+		return err
+	}
+	e.Time = time.UnixMilli(int64(seconds*1000 + 0.5))
+	return nil
+}
+
+// jobsStop is the command that stops a job.
+func (a *app) jobsStop(f *targetFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "stop NAME",
+		Short: "Ask a job to stop",
+		Long: `Ask a job to stop and return at once. The job is Stopping until its containers have ended,
+and then Stopped; what it had finished stays.`,
+		Example: `  sagebrush jobs stop nightly && sagebrush jobs wait nightly`,
+	}
+	return a.jobCommand(cmd, f, func(ctx context.Context, c *client, job string) error {
+		if err := c.call(ctx, "StopTransformJob", &wire.StopTransformJobInput{TransformJobName: &job}, nil); err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(map[string]string{"name": job, "status": "Stopping"})
+		}
+		a.out.linef("%s is %s", job, a.out.status("Stopping"))
+		return nil
+	})
+}
+
+// jobsLogs is the command that prints what a job printed.
+func (a *app) jobsLogs(f *targetFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "logs NAME",
+		Short: "Print what a job's containers printed, and its data-logs",
+		Long: `Print the lines of all streams of a job in the order of their times: what each instance's
+container printed, and the data-log with what went wrong with the data.`,
+		Example: `  sagebrush jobs logs nightly | grep data-log`,
+	}
+	return a.jobCommand(cmd, f, func(ctx context.Context, c *client, job string) error {
+		l, err := c.logs(ctx, job)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(l)
+		}
+		for _, line := range l.Lines {
+			if _, err := fmt.Fprintf(a.Stdout, "%s %s %s\n", line.Time.UTC().Format("2006-01-02T15:04:05.000Z"), line.Stream, line.Text); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// jobsWait is the command that waits for a job.
+func (a *app) jobsWait(f *targetFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "wait NAME",
+		Short: "Show a job's progress until it has ended",
+		Long: `Show a job's progress until it has ended, and tell by the exit code how: 0 Completed, 3 Failed,
+4 Stopped. Interrupting the command leaves the job alone.`,
+		Example: `  sagebrush jobs wait nightly`,
+	}
+	return a.jobCommand(cmd, f, func(ctx context.Context, c *client, job string) error {
+		p, err := a.watch(ctx, c, job, a.interval())
+		if err != nil {
+			return err
+		}
+		a.code = outcome(p.Status)
+		if a.json {
+			return a.printJSON(p)
+		}
+		a.out.linef("%s: %s after %s, %s", job, a.out.status(p.Status), span(elapsed(p, time.Now())), done(p))
+		if p.FailureReason != "" {
+			a.out.line(p.FailureReason)
+		}
+		return nil
+	})
+}
