@@ -405,3 +405,30 @@ func TestInstanceGone(t *testing.T) {
 		t.Errorf("Run = %v, %d objects left", err, len(feed.objects))
 	}
 }
+
+// FuzzGunzip: whatever the bytes, reading them as gzip gives what the standard
+// library gives, or an error that is the object's own.
+func FuzzGunzip(f *testing.F) {
+	f.Add([]byte(zipped("hello", " world")))
+	f.Add([]byte(zipped("x") + "garbage that follows"))
+	f.Add([]byte("\x1f\x8b"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var n atomic.Int64
+		got, err := io.ReadAll(io.LimitReader(&gunzip{src: &countingReader{r: bytes.NewReader(in), n: &n}}, 1<<20))
+		var broken *gzipError
+		if err != nil && !errors.As(err, &broken) {
+			t.Fatalf("error %T %v", err, err)
+		}
+		if n.Load() > int64(len(in)) {
+			t.Fatalf("%d of %d bytes counted", n.Load(), len(in))
+		}
+		z, zerr := gzip.NewReader(bytes.NewReader(in))
+		if zerr != nil {
+			return
+		}
+		want, zerr := io.ReadAll(io.LimitReader(z, 1<<20))
+		if err == nil && zerr == nil && !bytes.Equal(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	})
+}
