@@ -126,7 +126,7 @@ func TestAgain(t *testing.T) {
 		start = time.Now()
 		l.Add("a")
 		settle(12 * time.Second) // Runs at 0 and 10.
-		l.Add("a")             // Runs at 12; the wait begins anew.
+		l.Add("a")               // Runs at 12; the wait begins anew.
 		settle(time.Minute)
 		want := []time.Duration{0, 10 * time.Second, 12 * time.Second, 22 * time.Second}
 		if fmt.Sprint(at) != fmt.Sprint(want) {
@@ -172,6 +172,32 @@ func TestBackoffGrowsToItsCapAndIsForgotten(t *testing.T) {
 		settle(time.Second) // The first failure counts as the first again.
 		if len(at) != before+2 {
 			t.Errorf("%d runs after a success, want 2", len(at)-before)
+		}
+	})
+}
+
+// A success that asks for another look ends a row of failures too.
+func TestBackoffIsForgottenByASuccessThatLooksAgain(t *testing.T) {
+	t.Parallel()
+	var at []time.Time
+	f := func(context.Context, string) (time.Duration, error) {
+		at = append(at, time.Now())
+		switch len(at) {
+		case 6:
+			return time.Second, nil
+		case 8:
+			return 0, nil
+		}
+		return 0, errors.New("no")
+	}
+	bubble(t, Options[string]{Func: f, MinBackoff: time.Second}, func(t *testing.T, l *Loop[string]) {
+		l.Add("a")
+		settle(time.Hour)
+		if len(at) != 8 {
+			t.Fatalf("%d runs, want 8", len(at))
+		}
+		if wait := at[7].Sub(at[6]); wait > time.Second {
+			t.Errorf("the first failure after a success waits %v, want at most 1s", wait)
 		}
 	})
 }

@@ -79,6 +79,7 @@ type handler struct {
 type call struct {
 	payload *payload
 	header  http.Header // of the response
+	listV2  bool
 	// status replaces gofakes3's where it has none for an error code; 0 does not.
 	status int
 	// edit changes a response's XML, which is then short enough for one Write.
@@ -124,7 +125,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if bucket != "" && key == "" {
 		w.Header().Set("X-Amz-Bucket-Region", h.o.Region)
 	}
-	if _, ok := r2.URL.Query()["attributes"]; ok {
+	query := r2.URL.Query()
+	c.listV2 = query.Get("list-type") == "2"
+	if query.Has("attributes") {
 		c.edit = etagsInXML
 	}
 	h.protocol.ServeHTTP(out, r2)

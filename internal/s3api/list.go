@@ -26,8 +26,8 @@ func (b *backend) ListBucket(ctx context.Context, bucket string, prefix *gofakes
 			break
 		}
 	}
-	if l.count == 0 {
-		callOf(ctx).edit = withKeyCount
+	if c := callOf(ctx); l.count == 0 && c.listV2 {
+		c.edit = withKeyCount
 	}
 	return l.list, nil
 }

@@ -197,7 +197,11 @@ func (p *payload) finish() {
 		p.takeTrailer(trailer)
 	}
 	for _, c := range p.claims {
-		if c.want != nil && !bytes.Equal(c.hash.Sum(nil), c.want) {
+		if c.want == nil { // the trailer that was announced never came
+			p.err = gofakes3.ErrIncompleteBody
+			return
+		}
+		if !bytes.Equal(c.hash.Sum(nil), c.want) {
 			p.err = gofakes3.ErrorMessagef(gofakes3.ErrBadDigest, "The %s you specified did not match what we received.", strings.ToLower(c.name))
 			return
 		}
@@ -219,12 +223,12 @@ func (p *payload) takeTrailer(trailer map[string]string) {
 	}
 }
 
-// checksums are the checksums that were given and found right, as the headers
-// that give them back.
+// checksums are the checksums that were given, as the headers that give them
+// back. It is for a body that was found right.
 func (p *payload) checksums() map[string]string {
 	sums := map[string]string{}
 	for _, c := range p.claims {
-		if c.want != nil && strings.HasPrefix(c.name, checksumPrefix) {
+		if strings.HasPrefix(c.name, checksumPrefix) {
 			sums[c.name] = base64.StdEncoding.EncodeToString(c.want)
 		}
 	}

@@ -62,6 +62,7 @@ func TestChunkedBodies(t *testing.T) {
 			"5\r\nhallo\r\n0\r\nx-amz-checksum-crc32:" + crcOfHello + "\r\n\r\n", 400, "BadDigest"},
 		{"empty with wrong trailer", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "0", "x-amz-checksum-crc32",
 			"0\r\nx-amz-checksum-crc32:" + crcOfHello + "\r\n\r\n", 400, "BadDigest"},
+		{"missing trailer", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "5", "x-amz-checksum-crc32", "5\r\nhello\r\n0\r\n\r\n", 400, "IncompleteBody"},
 		{"too short", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "6", "", "5\r\nhello\r\n0\r\n\r\n", 400, "IncompleteBody"},
 		{"too long", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "4", "", "5\r\nhello\r\n0\r\n\r\n", 400, "IncompleteBody"},
 		{"no length", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "", "", "0\r\n\r\n", 400, "MissingContentLength"},

@@ -17,9 +17,10 @@ import (
 // list.go.
 
 // writeDSN opens the one connection that writes. The log is synced with every
-// commit, because an accepted job must survive a loss of power.
+// commit, because an accepted job must survive a loss of power; macOS needs
+// fullfsync for that, and elsewhere it means nothing.
 func writeDSN(path, synchronous string) string {
-	return dsn(path, "journal_mode(WAL)", "synchronous("+synchronous+")", "busy_timeout(10000)",
+	return dsn(path, "journal_mode(WAL)", "synchronous("+synchronous+")", "fullfsync(1)", "busy_timeout(10000)",
 		"foreign_keys(1)", "cache_size(-8000)", "journal_size_limit(67108864)", "temp_store(MEMORY)") +
 		"&_txlock=immediate"
 }

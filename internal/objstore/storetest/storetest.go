@@ -342,7 +342,7 @@ func testErrors(t *testing.T, h Harness) {
 }
 
 func testCancel(t *testing.T, h Harness) {
-	h.put(t, "k", pattern(4<<20))
+	h.put(t, "k", pattern(48<<20)) // more than sockets hold on their own
 	ctx, cancel := context.WithCancel(t.Context())
 	rc, err := h.Store.Open(ctx, h.ref("k"), objstore.All)
 	if err != nil {
