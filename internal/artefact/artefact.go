@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -251,6 +250,3 @@ func parentOf(name string) string {
 	}
 	return "."
 }
-
-// isDir reports whether the mode found is a folder's.
-func isDir(info fs.FileInfo) bool { return info.Mode().IsDir() }

@@ -158,7 +158,7 @@ func (u *unpacker) mkdir(name string) error {
 		if err != nil {
 			return u.disk(err)
 		}
-		if !isDir(info) {
+		if !info.IsDir() {
 			return u.refuse("needs a folder %s, which is a file elsewhere in the archive", quote(name))
 		}
 	case errors.Is(err, syscall.ENOTDIR):
@@ -219,7 +219,7 @@ func (u *unpacker) create(name string) (*os.File, error) {
 		if statErr != nil {
 			return nil, u.disk(statErr)
 		}
-		if isDir(info) {
+		if info.IsDir() {
 			return nil, u.refuse("is a file here and a folder elsewhere in the archive")
 		}
 		if err := u.root.Remove(name); err != nil {

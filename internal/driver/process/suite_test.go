@@ -29,9 +29,17 @@ func shellImage(pattern, script string) Image {
 
 // testConfig maps programImage to the suite's Program, after other images.
 func testConfig(t testing.TB, images ...Image) Config {
+	program := Image{Pattern: programImage, Command: []string{self(t), "program"}}
+	shim := []string{self(t), "shim"}
+	if testing.CoverMode() != "" {
+		// Without the folder, each process complains about it where it prints.
+		dir := t.TempDir()
+		program.Env = map[string]string{"GOCOVERDIR": dir}
+		shim = append([]string{"/usr/bin/env", "GOCOVERDIR=" + dir}, shim...)
+	}
 	return Config{
-		Images:   append(images, Image{Pattern: programImage, Command: []string{self(t), "program"}}),
-		Shim:     []string{self(t), "shim"},
+		Images:   append(images, program),
+		Shim:     shim,
 		StateDir: t.TempDir(),
 		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
@@ -43,7 +51,7 @@ func TestDriver(t *testing.T) {
 		New:         func(t *testing.T) driver.Driver { return New(testConfig(t)) },
 		Image:       programImage,
 		PlatformEnv: []string{envPort, envHost, envModelDir, envToken, "HOME", "TMPDIR"},
-		OptionalEnv: []string{"PATH", "LANG", "LC_ALL", "TZ"},
+		OptionalEnv: []string{"PATH", "LANG", "LC_ALL", "TZ", "GOCOVERDIR"},
 		SameSession: runtime.GOOS != "linux",
 	})
 }
