@@ -6,6 +6,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -68,6 +69,7 @@ really run, and the AWS CLI and SDKs are pointed at it with AWS_ENDPOINT_URL.`,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { a.running = true; return a.checkFormat(cmd) },
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", min(a.out.width(), 100))))
 	root.SetVersionTemplate("sagebrush {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return a.flagError(cmd, err) })
 	flags := root.PersistentFlags()
@@ -119,6 +121,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usage("%s takes no argument, and was given %q", cmd.CommandPath(), args[0]).hint("%s --help", cmd.CommandPath())
 	}
 	e := usage("%s has no command %q", cmd.CommandPath(), args[0])
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		e = e.hint("did you mean %s?", strings.Join(near, " or "))
 	}

@@ -136,7 +136,7 @@ func (a *app) explain(err error) *failure {
 func lower(text string) string {
 	first, n := utf8.DecodeRuneInString(text)
 	word, _, _ := strings.Cut(text[n:], " ")
-	if strings.IndexFunc(word, unicode.IsUpper) >= 0 {
+	if strings.IndexFunc(word, func(r rune) bool { return unicode.IsUpper(r) || unicode.IsDigit(r) }) >= 0 {
 		return text
 	}
 	return string(unicode.ToLower(first)) + text[n:]

@@ -80,7 +80,7 @@ func named(err error, job string) error {
 	}
 	f := failed(exitFailed, "%s", r.message).because(err)
 	switch {
-	case r.status == http.StatusForbidden:
+	case r.status == http.StatusForbidden, r.code == string(wire.UnrecognizedClientException):
 		f = f.hint(`the server does not take these access keys; get its own with: eval "$(sagebrush env)"`)
 	case job != "":
 		f = f.hint("sagebrush jobs list shows the jobs of the region; --region chooses another")

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -91,8 +90,8 @@ func (a *app) describe(d description, p api.JobProgress) [][]string {
 	rows = append(rows, []string{"Requests", requests})
 	if p.RecordsPerSec > 0 {
 		text := rate(p.RecordsPerSec) + " records/s, " + size(int64(p.BytesPerSec)) + "/s"
-		if p.ETASeconds != nil && p.Ended == nil {
-			text += ", about " + span(time.Duration(*p.ETASeconds*float64(time.Second))) + " left"
+		if left, ok := eta(p); ok {
+			text += ", about " + span(left) + " left"
 		}
 		rows = append(rows, []string{"Rate", text})
 	}
@@ -112,7 +111,7 @@ func inputText(d description) string {
 		name  string
 		value *string
 	}{{"BatchStrategy", d.BatchStrategy}, {"CompressionType", in.CompressionType}, {"ContentType", in.ContentType}} {
-		if n.value != nil {
+		if or(n.value, "None") != "None" {
 			notes = append(notes, n.name+" "+*n.value)
 		}
 	}
@@ -134,6 +133,9 @@ func instancesText(r wire.TransformResources, p api.JobProgress) string {
 	n := int64(1)
 	if r.InstanceCount != nil {
 		n = int64(*r.InstanceCount)
+	}
+	if p.Ended != nil {
+		return fmt.Sprintf("%d, %s", n, or(r.InstanceType, "no type"))
 	}
 	return fmt.Sprintf("%d of %d serving, %s", p.Instances, n, or(r.InstanceType, "no type"))
 }

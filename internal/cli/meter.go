@@ -39,16 +39,32 @@ func (m *meter) show(p api.JobProgress, now time.Time) {
 // done takes the bar away.
 func (m *meter) done() { m.screen.erase() }
 
-// fraction is the part of the input that was read, or of the objects that ended
-// where the input has no bytes.
+// fraction is the part of the input that is done, or of the objects that ended
+// where the input has no bytes. Bytes that were only read ahead do not count;
+// those of compressed input are told by what was read.
 func fraction(p api.JobProgress) float64 {
 	switch {
 	case p.InputBytes > 0:
-		return min(1, float64(p.InputBytesRead)/float64(p.InputBytes))
+		return min(1, float64(min(p.BytesIn, p.InputBytesRead))/float64(p.InputBytes))
 	case p.Objects > 0:
 		return min(1, float64(p.ObjectsDone+p.ObjectsFailed)/float64(p.Objects))
 	}
 	return 0
+}
+
+// eta is how long the rest will take at the rate so far; ok is false where that
+// cannot be known or the job has ended. Plain input goes by what was answered,
+// compressed input by the server's estimate, which goes by what was read.
+func eta(p api.JobProgress) (left time.Duration, ok bool) {
+	switch {
+	case p.Status != "InProgress":
+		return 0, false
+	case p.BytesIn <= p.InputBytesRead && p.BytesPerSec > 0:
+		return time.Duration(float64(p.InputBytes-p.BytesIn) / p.BytesPerSec * float64(time.Second)), true
+	case p.ETASeconds != nil && p.BytesIn > p.InputBytesRead:
+		return time.Duration(*p.ETASeconds * float64(time.Second)), true
+	}
+	return 0, false
 }
 
 // waiting says what a job waits for that moves no data yet, or "".
@@ -74,24 +90,23 @@ func (m *meter) bar(p api.JobProgress, now time.Time, n int) string {
 		plural(p.Records, "record"),
 		rate(p.RecordsPerSec) + "/s",
 	}
-	if p.ETASeconds != nil {
-		parts = append(parts, "ETA "+span(time.Duration(*p.ETASeconds*float64(time.Second))))
+	if left, ok := eta(p); ok {
+		parts = append(parts, "ETA "+span(left))
 	}
 	parts = append(parts, size(p.BytesIn)+" in", size(p.BytesOut)+" out")
 	if p.Status == "Stopping" {
 		parts = append([]string{"stopping"}, parts...)
 	}
-	const least, most = 10, 30
+	width := min(max(n/5, 10), 30) // of n alone, so that the bar does not jitter
 	text := ""
 	for _, part := range parts {
-		if least+2+utf8.RuneCountInString(text)+2+utf8.RuneCountInString(part) > n {
+		if width+2+utf8.RuneCountInString(text)+2+utf8.RuneCountInString(part) > n {
 			break
 		}
 		text += "  " + part
 	}
-	width := min(most, n-2-utf8.RuneCountInString(text))
-	if width < least {
-		return clip(strings.TrimSpace(text), n)
+	if text == "" {
+		return clip(strings.TrimSpace(parts[0]), n)
 	}
 	return m.gauge(fraction(p), width) + strings.TrimPrefix(text, " ")
 }
@@ -116,8 +131,8 @@ func (m *meter) sentence(p api.JobProgress, now time.Time) string {
 	if p.RecordsPerSec > 0 {
 		text += ", " + rate(p.RecordsPerSec) + " records/s"
 	}
-	if p.ETASeconds != nil && p.Status == "InProgress" {
-		text += ", about " + span(time.Duration(*p.ETASeconds*float64(time.Second))) + " left"
+	if left, ok := eta(p); ok {
+		text += ", about " + span(left) + " left"
 	}
 	if p.Retries > 0 {
 		text += ", " + plural(p.Retries, "request") + " repeated"

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -116,6 +117,9 @@ func (a *app) runServe(cmd *cobra.Command, path string) error {
 		return err
 	}
 	s, err := a.start(cmd.Context(), cfg, nil)
+	if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // it was asked to stop before it was ready
+	}
 	if err != nil {
 		return err
 	}

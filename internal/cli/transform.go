@@ -263,27 +263,31 @@ func (a *app) explainJob(ctx context.Context, c *client, end api.JobProgress, tr
 	if err != nil {
 		return err
 	}
-	for _, line := range lastLines(l.Lines, 12) {
-		a.err.linef("%s: %s", line.Stream, translate(line.Text))
-	}
 	reason := end.FailureReason
 	if reason == "" {
 		reason = "no reason was given"
 	}
+	for _, line := range lastLines(l.Lines, reason, 12) {
+		a.err.line(translate(line))
+	}
 	return failed(outcome(end.Status), "the job ended as %s: %s", end.Status, reason)
 }
 
-// lastLines gives the last n lines of the data-logs, or of all streams where no
-// data-log says more than how the job was set up.
-func lastLines(lines []api.LogLine, n int) []api.LogLine {
-	var data []api.LogLine
+// lastLines gives the last n lines that say more than the reason of a job's end:
+// those of the data-logs or, where these have none, those of the containers.
+func lastLines(lines []api.LogLine, reason string, n int) []string {
+	var data, printed []string
 	for _, l := range lines {
-		if strings.HasSuffix(l.Stream, "data-log") {
-			data = append(data, l)
+		_, text, ok := strings.Cut(l.Text, "[sagemaker logs]: ")
+		switch {
+		case !ok:
+			printed = append(printed, l.Stream+": "+l.Text)
+		case !strings.Contains(reason, text) && !strings.HasPrefix(text, "MaxConcurrentTransforms="):
+			data = append(data, text)
 		}
 	}
-	if len(data) > 1 {
-		lines = data
+	if len(data) == 0 {
+		data = printed
 	}
-	return lines[max(0, len(lines)-n):]
+	return data[max(0, len(data)-n):]
 }
