@@ -106,10 +106,15 @@ func (f *Failure) Unwrap() error { return f.Err }
 
 // Detail says which object and records, and what happened.
 func (f *Failure) Detail() string {
-	var b strings.Builder
-	if f.Ref.Key != "" {
-		fmt.Fprintf(&b, "%s: ", f.Ref)
+	if f.Ref.Key == "" {
+		return f.what()
 	}
+	return f.Ref.String() + ": " + f.what()
+}
+
+// what is the detail without the object.
+func (f *Failure) what() string {
+	var b strings.Builder
 	if f.First > 0 {
 		if f.Last > f.First {
 			fmt.Fprintf(&b, "records %d to %d", f.First, f.Last)
@@ -142,7 +147,7 @@ func (f *Failure) LogLines() []string {
 	case f.Class == AlgorithmError:
 		lines = append(lines, where+"Unable to get response from algorithm")
 	}
-	return append(lines, where+f.Detail())
+	return append(lines, where+f.what())
 }
 
 // requestFailure is the failure of a slot's request.

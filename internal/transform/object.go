@@ -17,6 +17,14 @@ type passage struct {
 	ctx    context.Context // ends with the object's first failure
 	o      Object
 	counts *Counts
+	passed int64 // stored bytes that the job's progress has counted
+}
+
+// pass counts stored bytes up to an offset as read: not when they are, far ahead of
+// the container, but when their records were answered.
+func (p *passage) pass(to int64) {
+	p.Progress.InputBytesRead.Add(to - p.passed)
+	p.passed = to
 }
 
 // object moves one object: it fills slots on a goroutine of its own and writes
@@ -31,7 +39,7 @@ func (r *Runner) object(ctx context.Context, o Object, counts *Counts) error {
 		return inputFailure(o, err)
 	}
 	defer src.Close()
-	defer p.pass(src.raw)
+	defer func() { p.pass(p.o.Size) }() // also when it failed: it is behind us
 	out := p.output()
 	defer out.abort()
 	move := p.pump
@@ -48,7 +56,7 @@ func (r *Runner) object(ctx context.Context, o Object, counts *Counts) error {
 }
 
 // pump fills slots, waits for them in order, and writes their answers.
-func (p *passage) pump(src io.Reader, out sink, cancel context.CancelCauseFunc) error {
+func (p *passage) pump(src input, out sink, cancel context.CancelCauseFunc) error {
 	queue := make(chan *slot, cap(p.free)) // holds the whole ring: sending never blocks
 	var fillErr error
 	go func() {
@@ -72,7 +80,7 @@ func (p *passage) pump(src io.Reader, out sink, cancel context.CancelCauseFunc) 
 }
 
 // fill packs the object into slots until it ends or the passage does.
-func (p *passage) fill(src io.Reader, queue chan<- *slot) error {
+func (p *passage) fill(src input, queue chan<- *slot) error {
 	batcher := record.NewBatcher(src, p.Settings.batching(p.o.Size))
 	for {
 		var s *slot
@@ -89,6 +97,7 @@ func (p *passage) fill(src io.Reader, queue chan<- *slot) error {
 			}
 			return inputFailure(p.o, err)
 		}
+		s.read = src.raw.at
 		queue <- s
 		p.work <- s
 	}
@@ -104,6 +113,7 @@ func (p *passage) settle(s *slot, out sink) error {
 	if err := out.add(s.answers, s.ends, s.contentType); err != nil {
 		return outputFailure(p.o, err)
 	}
+	p.pass(s.read)
 	p.count(Counts{
 		Records: s.Records, Requests: int64(len(s.Ends)),
 		BytesIn: int64(len(s.Body)), BytesOut: int64(len(s.answers)),
@@ -130,14 +140,6 @@ type input struct {
 // Close ends the read of the stored object.
 func (in input) Close() error { return in.closer.Close() }
 
-// pass counts what was not read of an object that failed, so that the job's
-// progress still ends at the whole.
-func (p *passage) pass(raw *countingReader) {
-	if rest := p.o.Size - raw.at; rest > 0 {
-		p.Progress.InputBytesRead.Add(rest)
-	}
-}
-
 // open reads the object from the store, counting what comes as it is stored. An
 // object that could not be looked up when the input was listed is looked up now.
 func (p *passage) open() (in input, err error) {
@@ -147,7 +149,7 @@ func (p *passage) open() (in input, err error) {
 		}
 	}
 	raw := objstore.NewReader(p.ctx, p.Store, p.o.Info, objstore.ReaderOptions{})
-	counted := &countingReader{r: raw, n: &p.Progress.InputBytesRead}
+	counted := &countingReader{r: raw}
 	if !p.Settings.Gzip {
 		return input{Reader: counted, raw: counted, closer: raw}, nil
 	}
@@ -209,11 +211,10 @@ func (e *gzipError) Error() string {
 
 func (e *gzipError) Unwrap() error { return e.Err }
 
-// countingReader counts what is read into a figure that others read, and keeps
-// the error that the source ended with.
+// countingReader counts what is read and keeps the error that the source ended
+// with.
 type countingReader struct {
 	r   io.Reader
-	n   interface{ Add(int64) int64 }
 	at  int64
 	err error
 }
@@ -221,7 +222,6 @@ type countingReader struct {
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.at += int64(n)
-	c.n.Add(int64(n))
 	if err != nil {
 		c.err = err
 	}

@@ -176,6 +176,7 @@ type slot struct {
 	err         error
 	at          int // the mini-batch that err speaks of
 	retries     int64
+	read        int64 // how far the object was read, as stored, for this slot
 
 	object *passage
 	stream *streamed     // instead of a group: a whole object in one request

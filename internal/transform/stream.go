@@ -22,11 +22,11 @@ func (s *streamed) invoke(ctx context.Context, inv Invoker) error {
 
 // stream moves an object without holding it: it waits for a connection, and the
 // answer goes to the sink while the object is still being read.
-func (p *passage) stream(src io.Reader, out sink, _ context.CancelCauseFunc) error {
+func (p *passage) stream(src input, out sink, _ context.CancelCauseFunc) error {
 	if p.Settings.Assembly == record.FramedAsRecords {
 		return &Failure{Class: ClientError, Ref: p.o.Ref, Text: "an answer that is streamed cannot be framed as RecordIO, which needs its length first; set MaxPayloadInMB or another AssembleWith"}
 	}
-	counted := record.NewCounter(src, split(p.Settings.Split), maxRecord)
+	counted := record.NewCounter(following{src, p}, split(p.Settings.Split), maxRecord)
 	w := &answerWriter{progress: p.Progress}
 	var s *slot
 	select {
@@ -63,6 +63,18 @@ func (p *passage) stream(src io.Reader, out sink, _ context.CancelCauseFunc) err
 	p.counts.BytesOut += w.n
 	p.count(Counts{Records: records, Requests: 1, BytesIn: counted.Bytes()})
 	return nil
+}
+
+// following counts a streamed object as it is read: the container gets it at once.
+type following struct {
+	input
+	p *passage
+}
+
+func (f following) Read(b []byte) (int, error) {
+	n, err := f.input.Read(b)
+	f.p.pass(f.raw.at)
+	return n, err
 }
 
 // answerWriter passes an answer on and remembers how it ended.
