@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // benchServerEnv makes the test binary a trivial server: "nethttp" or "raw".
@@ -24,8 +26,9 @@ const benchServerEnv = "SAGEBRUSH_BENCH_SERVER"
 
 // BenchmarkThroughput sends small invocations over some connections to a
 // trivial server in another process, and reports requests a second; where wrk
-// is installed, also the ratio to what wrk reaches on the same server. The
-// two take turns, and the ratio is that of the medians.
+// is installed, also the ratio to what wrk reaches on the same server. The two
+// take turns, and the ratio is the median of the turns'. The CPU time of a
+// request says more than its rate on a machine that is busy otherwise.
 func BenchmarkThroughput(b *testing.B) {
 	for _, kind := range []string{"nethttp", "raw"} {
 		for _, conns := range []int{8, 32} {
@@ -33,31 +36,47 @@ func BenchmarkThroughput(b *testing.B) {
 				addr := startBenchServer(b, kind)
 				in, _ := launch(b, addr, Options{})
 				const span = time.Second
-				var ours, theirs []float64
+				var ours, theirs, ratios, ourCPU, theirCPU []float64
 				for b.Loop() {
 					for range 5 {
-						ours = append(ours, measureConns(b, in, conns, span))
-						theirs = append(theirs, measureWrk(b, addr, conns, span))
+						us := measureConns(b, in, conns, span)
+						wrk := measureWrk(b, addr, conns, span)
+						ours, ourCPU = append(ours, us.rate), append(ourCPU, us.cpu)
+						theirs, theirCPU = append(theirs, wrk.rate), append(theirCPU, wrk.cpu)
+						ratios = append(ratios, us.rate/wrk.rate)
 					}
 				}
 				b.ReportMetric(median(ours), "req/s")
+				b.ReportMetric(median(ourCPU), "cpu-us/req")
 				if theirs[0] > 0 {
 					b.ReportMetric(median(theirs), "wrk-req/s")
-					b.ReportMetric(median(ours)/median(theirs), "ratio")
+					b.ReportMetric(median(theirCPU), "wrk-cpu-us/req")
+					b.ReportMetric(median(ratios), "ratio")
 				}
 			})
 		}
 	}
 }
 
+// throughput is requests a second and microseconds of CPU time a request.
+type throughput struct{ rate, cpu float64 }
+
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 var benchBody = []byte("5.1,3.5,1.4,0.2\n")
 
-func measureConns(b *testing.B, in *Instance, n int, span time.Duration) float64 {
+func measureConns(b *testing.B, in *Instance, n int, span time.Duration) throughput {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	counts := make([]int, n)
 	var all sync.WaitGroup
-	begun := time.Now()
+	begun, cpu := time.Now(), cpuTime()
 	for i := range n {
 		all.Go(func() {
 			c := in.NewConn()
@@ -83,15 +102,16 @@ func measureConns(b *testing.B, in *Instance, n int, span time.Duration) float64
 	for _, count := range counts {
 		sum += count
 	}
-	return float64(sum) / time.Since(begun).Seconds()
+	cpu = cpuTime() - cpu
+	return throughput{float64(sum) / time.Since(begun).Seconds(), float64(cpu.Microseconds()) / float64(sum)}
 }
 
 var wrkRate = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
 
-func measureWrk(b *testing.B, addr string, n int, span time.Duration) float64 {
+func measureWrk(b *testing.B, addr string, n int, span time.Duration) throughput {
 	wrk, err := exec.LookPath("wrk")
 	if err != nil {
-		return 0
+		return throughput{}
 	}
 	script := filepath.Join(b.TempDir(), "post.lua")
 	lua := fmt.Sprintf("wrk.method=%q wrk.body=%q wrk.headers[%q]=%q", "POST", benchBody, "Content-Type", "text/csv")
@@ -102,7 +122,8 @@ func measureWrk(b *testing.B, addr string, n int, span time.Duration) float64 {
 	if threads == "" {
 		threads = "2"
 	}
-	out, err := exec.Command(wrk, "-t", threads, "-c", strconv.Itoa(n), "-d", span.String(), "-s", script, "http://"+addr+"/invocations").Output()
+	cmd := exec.Command(wrk, "-t", threads, "-c", strconv.Itoa(n), "-d", span.String(), "-s", script, "http://"+addr+"/invocations")
+	out, err := cmd.Output()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -114,7 +135,9 @@ func measureWrk(b *testing.B, addr string, n int, span time.Duration) float64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return rate
+	state := cmd.ProcessState
+	cpu := state.UserTime() + state.SystemTime()
+	return throughput{rate, float64(cpu.Microseconds()) / (rate * span.Seconds())}
 }
 
 func median(v []float64) float64 {

@@ -127,6 +127,9 @@ func (c *Conn) roundTrip(ctx context.Context, out, rest, dst []byte, timeout tim
 		}
 		if err != nil {
 			c.drop()
+			if ctx.Err() != nil { // its end closed the link
+				err = context.Cause(ctx)
+			}
 		}
 		return dst, err
 	}
@@ -147,7 +150,7 @@ func (c *Conn) receive(l *link, dst []byte, limit int64) ([]byte, error) {
 		}
 		return dst, err
 	}
-	l.used = true
+	l.used, l.usedAt = true, time.Now()
 	if !l.settle() || !c.ans.keepAlive || l.rd.r != l.rd.w {
 		c.drop()
 	}
@@ -160,6 +163,10 @@ func (c *Conn) ready(ctx context.Context, timeout time.Duration) (*link, error) 
 		return nil, errEnded
 	}
 	l := c.link
+	if l != nil && l.gone() {
+		c.drop()
+		l = nil
+	}
 	if l == nil {
 		var err error
 		if l, err = c.dial(ctx, timeout); err != nil {

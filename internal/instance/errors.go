@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
@@ -60,7 +59,7 @@ type NoAnswerError struct {
 func (e *NoAnswerError) Error() string {
 	text := "Unable to get response from algorithm"
 	if e.Exited {
-		text += ": the container " + exitText(e.Exit)
+		text += ": the container " + e.Exit.String()
 	}
 	if e.Cause != nil {
 		text += ": " + answerText(e.Cause)
@@ -124,21 +123,4 @@ func retryable(err error) bool {
 		return status.Status >= 500
 	}
 	return !fault.Is(err, fault.Limit) && !fault.Is(err, fault.Invalid)
-}
-
-// exitText says how a container ended, as the predicate of a sentence.
-func exitText(e driver.Exit) string {
-	var b strings.Builder
-	switch {
-	case e.Signal != "":
-		fmt.Fprintf(&b, "was ended by the signal %q", e.Signal)
-	case e.Code < 0:
-		b.WriteString("ended")
-	default:
-		fmt.Fprintf(&b, "exited with code %d", e.Code)
-	}
-	if e.OOM {
-		b.WriteString(" because it ran out of memory")
-	}
-	return b.String()
 }

@@ -14,6 +14,7 @@ type link struct {
 	// used tells that an answer has come over this link before: the container may
 	// have closed it since, which says nothing about the next request.
 	used     bool
+	usedAt   time.Time
 	deadline time.Time
 
 	// writing receives the result of the goroutine that sends what the socket
@@ -39,6 +40,17 @@ func (l *link) send(head, body []byte) error {
 	}
 	l.write(head, body)
 	return l.rd.fill()
+}
+
+// idleTime is after how much idleness a link is looked at before it is trusted
+// with a request. In a busy link this would be a system call for nothing.
+const idleTime = 5 * time.Millisecond
+
+// gone reports whether the container has closed a link that was idle, or has
+// sent something that nobody asked for. A link that is closed just now is only
+// found out by send.
+func (l *link) gone() bool {
+	return l.used && l.raw != nil && time.Since(l.usedAt) > idleTime && !l.raw.quiet()
 }
 
 // write starts the goroutine that sends the rest of a request.

@@ -18,6 +18,8 @@ import (
 type rawSocket struct {
 	conn syscall.RawConn
 	step func(fd uintptr) bool // (*rawSocket).poll, bound once
+	look func(fd uintptr)      // (*rawSocket).peek, bound once
+	one  [1]byte
 
 	// The exchange that is under way.
 	link       *link
@@ -37,7 +39,7 @@ func newRawSocket(conn net.Conn) *rawSocket {
 		return nil
 	}
 	s := &rawSocket{conn: raw}
-	s.step = s.poll
+	s.step, s.look = s.poll, s.peek
 	return s
 }
 
@@ -50,6 +52,20 @@ func (s *rawSocket) exchange(l *link, head, body []byte) error {
 		return s.err
 	}
 	return err
+}
+
+// quiet reports whether the connection is open and nothing waits to be read.
+// After it has answered false the connection is spoilt.
+func (s *rawSocket) quiet() bool {
+	s.err = nil
+	if err := s.conn.Control(s.look); err != nil {
+		return false
+	}
+	return s.err == unix.EAGAIN
+}
+
+func (s *rawSocket) peek(fd uintptr) {
+	_, s.err = unix.Read(int(fd), s.one[:])
 }
 
 // poll is called by the poller: first when it is armed, then whenever there may

@@ -90,7 +90,7 @@ func cutEnd(s string, most int) string {
 func (e *ReadyError) story() string {
 	var b strings.Builder
 	if e.Exited {
-		fmt.Fprintf(&b, "The container %s after %s", exitText(e.Exit), round(e.Elapsed))
+		fmt.Fprintf(&b, "The container %s after %s", e.Exit, round(e.Elapsed))
 	} else {
 		fmt.Fprintf(&b, "The container was given %s", round(e.Elapsed))
 	}

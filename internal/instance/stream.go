@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"time"
 )
 
 const (
@@ -81,7 +82,7 @@ func (c *Conn) stream(ctx context.Context, l *link, head []byte, src io.Reader, 
 		c.drop()
 	}
 	l.rd.src = l.conn
-	l.used = true
+	l.used, l.usedAt = true, time.Now()
 	switch _, answered := err.(*StatusError); {
 	case err != nil && ctx.Err() != nil:
 		err = context.Cause(ctx)

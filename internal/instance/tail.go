@@ -18,6 +18,7 @@ type tail struct {
 
 	mu  sync.Mutex
 	buf []byte // the newest bytes, at most 2*tailBytes
+	cut bool   // buf does not begin where a line does
 }
 
 func newTail(next io.Writer) *tail { return &tail{next: next} }
@@ -36,8 +37,10 @@ func (t *tail) keep(p []byte) {
 	defer t.mu.Unlock()
 	if len(p) > tailBytes {
 		p = p[len(p)-tailBytes:]
+		t.buf, t.cut = t.buf[:0], true
 	}
 	if len(t.buf)+len(p) > 2*tailBytes {
+		t.cut = true
 		kept := t.buf[max(0, len(t.buf)-tailBytes):]
 		t.buf = t.buf[:copy(t.buf, kept)]
 	}
@@ -50,9 +53,9 @@ func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := bytes.TrimRight(t.buf, "\r\n")
-	cut := len(b) > tailBytes
-	if cut {
-		b = b[len(b)-tailBytes:]
+	cut := t.cut
+	if len(b) > tailBytes {
+		b, cut = b[len(b)-tailBytes:], true
 	}
 	lines := bytes.Split(b, []byte("\n"))
 	if cut && len(lines) > 1 {

@@ -37,9 +37,8 @@ func (p *passage) stream(src input, out sink, _ context.CancelCauseFunc) error {
 	defer func() { p.free <- s }()
 	s.reset(p)
 	s.stream = &streamed{body: counted, open: func(contentType string) (io.Writer, error) {
-		var err error
-		w.w, err = out.stream(contentType)
-		return w, err
+		w.w, w.err = out.stream(contentType)
+		return w, w.err
 	}}
 	p.Progress.InFlight.Add(1)
 	defer p.Progress.InFlight.Add(-1)
