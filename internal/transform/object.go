@@ -150,7 +150,7 @@ func (p *passage) open() (in input, err error) {
 	}
 	raw := objstore.NewReader(p.ctx, p.Store, p.o.Info, objstore.ReaderOptions{})
 	counted := &countingReader{r: raw}
-	if !p.Settings.Gzip {
+	if !p.Settings.Gzip || p.o.Size == 0 { // an empty object is empty, not broken gzip (BT-42)
 		return input{Reader: counted, raw: counted, closer: raw}, nil
 	}
 	return input{Reader: &gunzip{src: counted}, raw: counted, closer: raw}, nil

@@ -258,12 +258,13 @@ func zipped(members ...string) string {
 // BT-111: several members are one object; the output is not compressed (BT-110).
 func TestGzip(t *testing.T) {
 	t.Parallel()
-	st := newStore(map[string]string{"x.csv.gz": zipped("1\n2", "\n3\n")})
+	st := newStore(map[string]string{"x.csv.gz": zipped("1\n2", "\n3\n"), "empty.gz": ""})
 	if _, err := transformAll(t, st, settings(2, func(s *Settings) { s.Gzip = true }), echo); err != nil {
 		t.Fatal(err)
 	}
-	if got := outputs(t, st)["res/x.csv.gz.out"]; got != "1\n2\n3\n" {
-		t.Errorf("output %q", got)
+	got := outputs(t, st)
+	if empty, ok := got["res/empty.gz.out"]; len(got) != 2 || got["res/x.csv.gz.out"] != "1\n2\n3\n" || !ok || empty != "" {
+		t.Errorf("outputs %q", got)
 	}
 }
 
