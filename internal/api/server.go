@@ -75,6 +75,10 @@ const (
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := uuid.NewString()
 	w.Header().Set("X-Amzn-Requestid", id)
+	if foreignPage(r) {
+		s.fail(w, r, wire.Errorf(wire.AccessDeniedException, "A web page of another site may not call this server."))
+		return
+	}
 	scope, _ := sigv4.ScopeOf(r)
 	switch route(r, scope) {
 	case toOwn:
@@ -88,6 +92,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.fail(w, r, wire.Errorf(wire.UnknownOperationException, "Sagebrush does not serve %s.", wanted(r, scope)))
 	}
+}
+
+// foreignPage reports a request that a browser sends for a page of another site.
+// Browsers ask nobody before a simple POST, and an open server would obey it.
+func foreignPage(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	return origin != "" && origin != "http://"+r.Host && origin != "https://"+r.Host
 }
 
 // route decides by path, target and credential scope, in this order. What nobody

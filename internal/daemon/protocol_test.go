@@ -180,6 +180,25 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
+// A browser's request for a page of another site is refused, even where any key
+// is accepted.
+func TestForeignPage(t *testing.T) {
+	t.Parallel()
+	d := start(t, t.TempDir(), nil)
+	for header, value := range map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"} {
+		for _, path := range []string{"/CreateModel", "/bucket?delete", "/-/api/v1/server"} {
+			req, err := http.NewRequestWithContext(t.Context(), "POST", d.URL()+path, strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set(header, value)
+			if resp, body := do(t, req); resp.StatusCode/100 != 4 || !strings.Contains(body, "another site") {
+				t.Errorf("%s, %s: %d %s", header, path, resp.StatusCode, body)
+			}
+		}
+	}
+}
+
 // A body that was changed on its way does not become an object.
 func TestTamperedUpload(t *testing.T) {
 	t.Parallel()
