@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -190,12 +191,31 @@ func (x *execution) serve(ctx context.Context, i int, in *instance.Instance, log
 		defer v.close()
 		invokers[k] = v
 	}
+	var unanswered atomic.Bool
 	r := transform.NewRunner(transform.Options{
 		Settings: settings, Store: x.Objects, Output: x.output, Invokers: invokers,
 		Dead: in.Exited(), Scratch: scratch, Progress: x.progress,
-		Report: func(o transform.Outcome) { x.report(o, log) },
+		Report: func(o transform.Outcome) {
+			x.report(o, log)
+			if o.Err != nil && transform.AsFailure(o.Err).Class == transform.AlgorithmError {
+				unanswered.Store(true)
+			}
+		},
 	})
-	return r.Run(ctx, x.feed)
+	err = r.Run(ctx, x.feed)
+	if err == nil && unanswered.Load() && closed(in.Exited()) {
+		err = transform.ErrInstanceGone // it died on the last object, and that explains the failure
+	}
+	return err
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // strategyOf reads a strategy as containers spell it (CC-30).

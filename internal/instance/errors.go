@@ -116,6 +116,11 @@ func isStale(err error) bool {
 		errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed)
 }
 
+// isBroken reports an error as a container gives that has just ended.
+func isBroken(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || isStale(err)
+}
+
 // retryable reports whether another attempt may help (BT-89).
 func retryable(err error) bool {
 	var status *StatusError

@@ -40,10 +40,10 @@ func (c *Conn) again(ctx context.Context, attempt int, cause error) error {
 		return context.Cause(ctx)
 	}
 	if attempt > c.in.opts.Retry.MaxRetries || !retryable(cause) {
-		return c.giveUp(attempt, cause)
+		return c.giveUp(ctx, attempt, cause)
 	}
 	if c.in.exited() {
-		return c.giveUp(attempt, cause)
+		return c.giveUp(ctx, attempt, cause)
 	}
 	wait := time.NewTimer(c.in.opts.Retry.Backoff(attempt))
 	defer wait.Stop()
@@ -53,14 +53,31 @@ func (c *Conn) again(ctx context.Context, attempt int, cause error) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-c.in.handle.Done():
-		return c.giveUp(attempt, cause)
+		return c.giveUp(ctx, attempt, cause)
 	}
+}
+
+// exitNews is how long a connection that broke for good waits for the news that
+// its container has ended: it explains more, and comes a little later.
+const exitNews = 3 * time.Second
+
+// exitsWithin waits for the container's end.
+func (in *Instance) exitsWithin(ctx context.Context, d time.Duration) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-in.handle.Done():
+		return true
+	case <-ctx.Done():
+	case <-wait.C:
+	}
+	return false
 }
 
 // giveUp makes the error of an invocation of its last attempt's. A container
 // that has ended is the better explanation of anything that may be retried.
-func (c *Conn) giveUp(attempts int, cause error) error {
-	exited := c.in.exited()
+func (c *Conn) giveUp(ctx context.Context, attempts int, cause error) error {
+	exited := c.in.exited() || isBroken(cause) && c.in.exitsWithin(ctx, exitNews)
 	if status, ok := cause.(*StatusError); ok && (!exited || status.Status < 500) {
 		status.Attempts = attempts
 		return status

@@ -89,7 +89,7 @@ func (c *Conn) stream(ctx context.Context, l *link, head []byte, src io.Reader, 
 	case sender.sourceErr != nil && !answered:
 		err = sender.sourceErr
 	case err != nil:
-		err = c.streamFailure(attempt, err)
+		err = c.streamFailure(ctx, attempt, err)
 	}
 	if err != nil {
 		return Response{}, err
@@ -131,11 +131,11 @@ func (c *Conn) receiveStream(l *link, begin func(string) (io.Writer, error)) err
 	}
 }
 
-func (c *Conn) streamFailure(attempt int, err error) error {
+func (c *Conn) streamFailure(ctx context.Context, attempt int, err error) error {
 	if sink, ok := err.(*sinkError); ok {
 		return sink
 	}
-	err = c.giveUp(attempt, err)
+	err = c.giveUp(ctx, attempt, err)
 	switch e := err.(type) {
 	case *StatusError:
 		e.Streamed = true
