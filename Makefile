@@ -50,6 +50,7 @@ test: ## all tests that need nothing but Go, with the race detector
 .PHONY: clients
 clients: build ## boto3 and the AWS CLI against the real binary (needs python3-boto3 and awscli)
 	test/clients/run bin/sagebrush
+	SAGEBRUSH_DOCS_CLIENTS=1 $(GO) test -count=1 ./test/docs
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (10s)

@@ -172,6 +172,9 @@ func (c Config) check() error {
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("account is %q, and must have 12 digits", c.Account)
 	}
+	if c.S3 == "embedded" && c.S3Endpoint != "" {
+		return fmt.Errorf("s3 is embedded and s3-endpoint is %s: which one is meant? Leave one of them out", c.S3Endpoint)
+	}
 	if c.MaxInstances < 1 || c.MaxAnswerMB < 1 {
 		return fmt.Errorf("max-instances and max-answer-mb must be at least 1")
 	}
@@ -181,6 +184,9 @@ func (c Config) check() error {
 	for _, image := range c.Images {
 		if image.Image == "" || len(image.Command) == 0 {
 			return fmt.Errorf("an entry of images needs an image and a command; it has %q and %q", image.Image, image.Command)
+		}
+		if image.Dir != "" && !filepath.IsAbs(image.Dir) {
+			return fmt.Errorf("the dir of image %q is %q, and must be an absolute path", image.Image, image.Dir)
 		}
 	}
 	return nil

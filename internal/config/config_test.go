@@ -46,12 +46,14 @@ remap:
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"auth: maybe":             `auth is "maybe", and may be one of auto, open, keys`,
-		"account: '12'":           `account is "12"`,
-		"lisen: 1.2.3.4:5":        `sets "lisen", which is not a setting`,
-		"ready-timeout: soon":     "wrong kind",
-		"max-instances: 0":        "at least 1",
-		"images: [{image: acme}]": "needs an image and a command",
+		"auth: maybe":         `auth is "maybe", and may be one of auto, open, keys`,
+		"account: '12'":       `account is "12"`,
+		"lisen: 1.2.3.4:5":    `sets "lisen", which is not a setting`,
+		"ready-timeout: soon": "wrong kind",
+		"max-instances: 0":    "at least 1",
+		"{s3: embedded, s3-endpoint: 'http://127.0.0.1:9'}": "which one is meant",
+		"images: [{image: acme, command: [x], dir: here}]":  "absolute path",
+		"images: [{image: acme}]":                           "needs an image and a command",
 	} {
 		path := filepath.Join(t.TempDir(), "c.yaml")
 		if err := os.WriteFile(path, []byte(name), 0o600); err != nil {

@@ -94,9 +94,7 @@ func (x *execution) runInstance(ctx context.Context, i int, serving func()) erro
 // stopInstance ends an instance: SIGTERM, the grace, SIGKILL (BT-150, CC-27). It
 // goes on when the run is interrupted: that is when instances must be stopped.
 func (x *execution) stopInstance(ctx context.Context, in *instance.Instance) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.StopGrace)
-	defer cancel()
-	if err := in.Stop(ctx); err != nil {
+	if err := in.Stop(context.WithoutCancel(ctx)); err != nil {
 		x.Log.Warn("an instance did not stop cleanly", "job", x.job.Name, "error", err)
 	}
 }
@@ -130,6 +128,7 @@ func (x *execution) startInstance(ctx context.Context, i int, out io.Writer) (*i
 			ModelDir: model, ScratchDir: scratch, Output: out,
 		},
 		ReadyTimeout:     x.ReadyTimeout,
+		StopGrace:        max(x.StopGrace, time.Millisecond), // 0 is no grace, not the default
 		Retry:            retry(x.job.Spec.ModelClient),
 		MaxResponseBytes: x.MaxAnswerBytes,
 	})
@@ -244,10 +243,12 @@ func (x *execution) report(o transform.Outcome, log *joblog.Stream) {
 	x.record.add(end)
 }
 
-// note writes a line of the data-log, in the form of BT-80.
+// note writes to the data-log, each line of the text in the form of BT-80.
 func (x *execution) note(log *joblog.Stream, text string) {
 	stamp := x.Now().UTC().Format("2006-01-02T15:04:05.000")
-	log.Line(fmt.Sprintf("%s:[sagemaker logs]: %s", stamp, x.mask.text(text)))
+	for line := range strings.SplitSeq(x.mask.text(text), "\n") {
+		log.Line(fmt.Sprintf("%s:[sagemaker logs]: %s", stamp, line))
+	}
 }
 
 // say writes a failure to the data-log.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/instance"
 	"github.com/sagebrush-ml/sagebrush/internal/transform"
@@ -92,5 +93,5 @@ func lastLines(tail string) string {
 	if tail == "" {
 		return " It printed nothing."
 	}
-	return " It last printed: " + tail
+	return " It last printed: " + strings.ReplaceAll(strings.TrimSpace(tail), "\n", " | ")
 }

@@ -9,6 +9,9 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/state"
 )
 
+// maxEnvironment bounds a model's Environment, in bytes (CC-45).
+const maxEnvironment = 32 << 10
+
 // CreateModel stores a model. Its artefact must exist (CP-35).
 func (c *Control) CreateModel(ctx context.Context, key resource.Key, spec resource.ModelSpec, tags []resource.Tag) (arn string, err error) {
 	key.Kind = resource.KindModel
@@ -17,6 +20,13 @@ func (c *Control) CreateModel(ctx context.Context, key resource.Key, spec resour
 	}
 	if spec.Container.Image == "" {
 		return "", fault.New(fault.Invalid, "Specify one of either Image and Model Data URL or ModelPackageName in container definition.") // CP-33
+	}
+	size := 0
+	for name, value := range spec.Container.Environment {
+		size += len(name) + len(value)
+	}
+	if size > maxEnvironment {
+		return "", fault.New(fault.Invalid, "Invalid Environment: its names and values have %d bytes together, and may have %d.", size, maxEnvironment) // CC-45
 	}
 	if err := c.checkArtefact(ctx, key.Region, spec); err != nil {
 		return "", err

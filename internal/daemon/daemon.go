@@ -6,6 +6,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -168,8 +169,14 @@ func (d *Daemon) listen() (err error) {
 	return d.writeEndpoint()
 }
 
-// URL is where the daemon serves.
-func (d *Daemon) URL() string { return "http://" + d.listener.Addr().String() }
+// URL is where the daemon serves, as a client on this machine reaches it.
+func (d *Daemon) URL() string {
+	at := d.listener.Addr().(*net.TCPAddr)
+	if at.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", at.Port)
+	}
+	return "http://" + at.String()
+}
 
 // Region is the region of requests that name none.
 func (d *Daemon) Region() string { return d.Config.Region }

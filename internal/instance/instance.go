@@ -17,7 +17,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
 )
 
-// StopGrace is how long an instance has between SIGTERM and SIGKILL (CC-27).
+// StopGrace is the default of Options.StopGrace.
 const StopGrace = 30 * time.Second
 
 // exitGrace is how long an answer that is on its way may still be read after
@@ -41,6 +41,9 @@ type Options struct {
 	// ReadyTimeout is how long the instance may take to answer the first ping,
 	// 30 min by default (CC-23).
 	ReadyTimeout time.Duration
+	// StopGrace is how long the instance has between SIGTERM and SIGKILL; 30 s by
+	// default (CC-27).
+	StopGrace time.Duration
 	// Retry is the policy of every Conn.
 	Retry RetryPolicy
 	// MaxResponseBytes bounds the answer to one invocation that is held in
@@ -55,6 +58,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.PingInterval, time.Second)
 	setDefault(&o.PingTimeout, 2*time.Second)
 	setDefault(&o.ReadyTimeout, 30*time.Minute)
+	setDefault(&o.StopGrace, StopGrace)
 	if o.MaxResponseBytes <= 0 {
 		o.MaxResponseBytes = 256 << 20
 	}
@@ -155,11 +159,11 @@ func (in *Instance) Exit() driver.Exit { return in.handle.Exit() }
 // 4 KiB. They are as printed: the caller masks secrets.
 func (in *Instance) Tail() string { return in.tail.String() }
 
-// Stop ends the instance: SIGTERM, 30 s of grace, SIGKILL (CC-27). When ctx
+// Stop ends the instance: SIGTERM, StopGrace, SIGKILL (CC-27). When ctx
 // ends first, force is used at once. It returns when nothing of the instance
 // runs any more, and may be called twice.
 func (in *Instance) Stop(ctx context.Context) error {
-	return in.handle.Stop(ctx, StopGrace)
+	return in.handle.Stop(ctx, in.opts.StopGrace)
 }
 
 // exited reports whether the container has ended.

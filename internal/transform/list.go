@@ -109,7 +109,7 @@ func readManifest(ctx context.Context, store objstore.Store, ref objstore.Ref) (
 func ParseManifest(data []byte) (prefix objstore.Ref, names []string, err error) {
 	var entries []json.RawMessage
 	if err := json.Unmarshal(data, &entries); err != nil {
-		return prefix, nil, fmt.Errorf("a manifest is a JSON array: %w", err)
+		return prefix, nil, fmt.Errorf("a manifest is a JSON array of {\"prefix\": \"s3://...\"} and then keys")
 	}
 	if len(entries) == 0 {
 		return prefix, nil, fmt.Errorf("it has no entries; the first must be {\"prefix\": \"s3://...\"}")
