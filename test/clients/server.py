@@ -1,23 +1,52 @@
 """A model server of the standard library alone: it answers what it is sent.
 
-Variables of the model change it: SLOW is how many seconds an answer takes.
+Variables of the model change it. SLOW is how many seconds an answer takes. BAD is
+a text: what becomes of a request that contains it says HOW, which is a status to
+answer, or hang, exit, endless (a body without end) or garbage (no HTTP), the first
+TIMES times, or always. UNREADY makes /ping answer that status.
 """
 import http.server
 import os
 import sys
 import time
 
+SLOW = float(os.environ.get("SLOW", "0"))
+BAD, HOW = os.environ.get("BAD", "").encode(), os.environ.get("HOW", "")
+left = int(os.environ.get("TIMES", "1000000"))
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        self.answer(200 if self.path == "/ping" else 404, b"")
+        self.answer(int(os.environ.get("UNREADY", "200")) if self.path == "/ping" else 404, b"")
 
     def do_POST(self):
+        global left
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        time.sleep(float(os.environ.get("SLOW", "0")))
-        self.answer(200, body)
+        time.sleep(SLOW)
+        if BAD and BAD in body and left > 0:
+            left -= 1
+            self.misbehave()
+        else:
+            self.answer(200, body)
+
+    def misbehave(self):
+        if HOW == "hang":
+            time.sleep(3600)
+        elif HOW == "exit":
+            os._exit(7)
+        elif HOW == "endless":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            while True:
+                self.wfile.write(b"100000\r\n" + b"x" * 0x100000 + b"\r\n")
+        elif HOW == "garbage":
+            self.wfile.write(b"\x00\x01\x02 this is no HTTP\r\n\r\n")
+            self.close_connection = True
+        else:
+            self.answer(int(HOW), b"no %s please\nreally\n" % BAD)
 
     def answer(self, status, body):
         self.send_response(status)
