@@ -40,7 +40,7 @@ func (t tokens) open(q state.Query, token string) (*state.Cursor, error) {
 		return nil, nil
 	}
 	bad := fault.New(fault.Invalid, "The NextToken is not one that this list gave. Begin again without it.")
-	raw, err := base64.RawURLEncoding.DecodeString(token)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) < sha256.Size {
 		return nil, bad
 	}
