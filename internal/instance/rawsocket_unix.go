@@ -78,7 +78,7 @@ func (s *rawSocket) poll(fd uintptr) bool {
 	}
 	into := s.link.rd.room()
 	for {
-		n, err := unix.Read(int(fd), into)
+		n, err := rawRead(int(fd), into)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -102,7 +102,7 @@ func (s *rawSocket) write(fd int) error {
 		var n int
 		var err error
 		if len(s.body) == 0 {
-			n, err = unix.Write(fd, s.head)
+			n, err = rawWrite(fd, s.head) // at most a head and copiedBody bytes
 		} else {
 			n, err = unix.Writev(fd, [][]byte{s.head, s.body})
 		}

@@ -6,8 +6,10 @@ import (
 )
 
 // pace decides how many single records go into one group. Handing a group over
-// costs about a microsecond, so a fast container gets many records at once; a
-// slow one gets them one by one, so that no connection waits for another.
+// wakes three goroutines, so a fast container gets many records at once; a slow one
+// gets them one by one, so that no connection waits for another at an object's end.
+// What is observed is latency, which holds the queueing behind other connections:
+// groupTime must be a good deal longer than that.
 type pace struct{ mean atomic.Int64 } // nanoseconds an invocation takes; 0 is unknown
 
 const (
