@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -73,8 +74,9 @@ func (b *bench) run(ctx context.Context, binary, only string) (err error) {
 	defer os.RemoveAll(b.tmp)
 	begun := time.Now()
 	printMachine(b)
+	wanted := strings.Split(only, ",")
 	for _, p := range parts {
-		if only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
+		if only != "" && !slices.Contains(wanted, p.name) {
 			continue
 		}
 		fmt.Printf("\n%s\n", p.title)

@@ -4,17 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
-
-// turn is one job next to one run of what it is compared with.
-type turn struct{ job, other side }
 
 // side is what one client reached: its server's view, and the client's own CPU
 // time. phase is a job's whole transform phase.
@@ -23,31 +22,37 @@ type side struct {
 	cpu, phase float64
 }
 
-// turns measures both, the one first and the other first by turns.
-func turns(n int, job, other func() (side, error)) ([]turn, error) {
-	out := make([]turn, n)
-	for i := range out {
-		order := []func() error{
-			func() (err error) { out[i].job, err = job(); return err },
-			func() (err error) { out[i].other, err = other(); return err },
-		}
-		if i%2 == 1 {
-			order[0], order[1] = order[1], order[0]
-		}
-		for _, f := range order {
-			if err := f(); err != nil {
+// turns lets each of the clients have n turns, in an order that rotates, and
+// gives the sides of each: sides[client][turn].
+func turns(n int, clients ...func() (side, error)) (sides [][]side, err error) {
+	sides = make([][]side, len(clients))
+	for i := range n {
+		for k := range clients {
+			k = (i + k) % len(clients)
+			s, err := clients[k]()
+			if err != nil {
 				return nil, err
 			}
+			sides[k] = append(sides[k], s)
 		}
 	}
-	return out, nil
+	return sides, nil
 }
 
-// each computes one value of every turn.
-func each(all []turn, value func(turn) float64) []float64 {
+// each computes one value of every side.
+func each(sides []side, value func(side) float64) []float64 {
 	var out []float64
-	for _, t := range all {
-		out = append(out, value(t))
+	for _, s := range sides {
+		out = append(out, value(s))
+	}
+	return out
+}
+
+// ratios are those of the first to the second, turn by turn.
+func ratios(first, second []side, value func(side) float64) []float64 {
+	var out []float64
+	for i := range first {
+		out = append(out, value(first[i])/value(second[i]))
 	}
 	return out
 }
@@ -80,11 +85,29 @@ func (b *bench) asLoad(ctx context.Context, command func(addr string) *exec.Cmd)
 			return side{}, fmt.Errorf("%w: %s", err, said.String())
 		}
 		out.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+		var own struct{ CPUSeconds float64 } // what load spent on sending, without its reading of the file
+		if json.Unmarshal(said.Bytes(), &own) == nil {
+			out.cpu = own.CPUSeconds
+		}
 		return out, nil
 	}
 }
 
 const targetRatio = 0.9
+
+// compared prints one row: what both reach, their ratio, and the CPU time of
+// each client and server for one unit of value.
+func compared(t table, name string, ours, theirs []side, rate, phase, unit func(side) float64, format string) {
+	r := ratios(ours, theirs, rate)
+	mid := func(sides []side, value func(side) float64, format string) string {
+		return fmt.Sprintf(format, median(each(sides, value)))
+	}
+	own := func(s side) float64 { return s.cpu / unit(s) }
+	server := func(s side) float64 { return s.CPUSeconds / unit(s) }
+	t.row(name, mid(ours, rate, "%.0f"), mid(theirs, rate, "%.0f"),
+		fmt.Sprintf("%.2f", median(r)), spread(r), fmt.Sprintf(">= %.1f", targetRatio), verdict(median(r) >= targetRatio),
+		mid(ours, phase, "%.0f"), mid(ours, own, format), mid(theirs, own, format), mid(ours, server, format), mid(theirs, server, format))
+}
 
 // multiRecord compares jobs with the program load on the same file.
 func multiRecord(ctx context.Context, b *bench) error {
@@ -94,14 +117,13 @@ func multiRecord(ctx context.Context, b *bench) error {
 	}
 	defer s.stop(nil)
 	file := s.input("rows.csv")
-	size := full(b, int64(1<<30), 64<<20)
-	if err := writeRows(file, size/200, 200); err != nil {
+	wide := strings.Repeat("5.1,", 49) + "0.2\n" // 200 bytes
+	if err := writeRows(file, full(b, 1<<30, 64<<20)/len(wide), wide); err != nil {
 		return err
 	}
-	t := newTable("connections", "job MB/s", "load MB/s", "ratio", "spread", "target", "", "phase MB/s", "CPU s: job", "load", "its server", "load's server")
+	t := newTable("connections", "job MB/s", "load MB/s", "ratio", "spread", "target", "", "job's phase MB/s", "CPU ms/GB: job", "load", "job's server", "load's server")
 	for _, c := range []int{1, 4, 8} {
-		rate := func(s side) float64 { return s.Bytes / s.Seconds / 1e6 }
-		all, err := turns(full(b, 7, 1),
+		sides, err := turns(full(b, 7, 1),
 			s.asJob(ctx, job{image: "bench/trivial", split: "Line", strategy: "MultiRecord", assemble: "Line", concurrent: c, payloadMB: 6}),
 			b.asLoad(ctx, func(addr string) *exec.Cmd {
 				return exec.CommandContext(ctx, filepath.Join(b.programs, "load"), "-addr", addr, "-file", file, "-c", strconv.Itoa(c))
@@ -109,17 +131,10 @@ func multiRecord(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		ratios := each(all, func(t turn) float64 { return rate(t.job) / rate(t.other) })
-		ratio := median(ratios)
-		t.row(strconv.Itoa(c),
-			fmt.Sprintf("%.0f", median(each(all, func(t turn) float64 { return rate(t.job) }))),
-			fmt.Sprintf("%.0f", median(each(all, func(t turn) float64 { return rate(t.other) }))),
-			fmt.Sprintf("%.2f", ratio), spread(ratios), fmt.Sprintf(">= %.1f", targetRatio), verdict(ratio >= targetRatio),
-			fmt.Sprintf("%.0f", median(each(all, func(t turn) float64 { return t.job.Bytes / t.job.phase / 1e6 }))),
-			fmt.Sprintf("%.2f", median(each(all, func(t turn) float64 { return t.job.cpu }))),
-			fmt.Sprintf("%.2f", median(each(all, func(t turn) float64 { return t.other.cpu }))),
-			fmt.Sprintf("%.2f", median(each(all, func(t turn) float64 { return t.job.CPUSeconds }))),
-			fmt.Sprintf("%.2f", median(each(all, func(t turn) float64 { return t.other.CPUSeconds }))))
+		compared(t, strconv.Itoa(c), sides[0], sides[1],
+			func(s side) float64 { return s.Bytes / s.Seconds / 1e6 },
+			func(s side) float64 { return s.Bytes / s.phase / 1e6 },
+			func(s side) float64 { return s.Bytes / 1e12 }, "%.0f")
 	}
 	return t.Flush()
 }
@@ -138,7 +153,7 @@ func singleRecord(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer s.stop(nil)
-	if err := writeRows(s.input("rows.csv"), full(b, int64(250_000), 30_000), len(row)); err != nil {
+	if err := writeRows(s.input("rows.csv"), full(b, 200_000, 30_000), row); err != nil {
 		return err
 	}
 	script := filepath.Join(b.tmp, "post.lua")
@@ -146,71 +161,42 @@ func singleRecord(ctx context.Context, b *bench) error {
 	if err := os.WriteFile(script, []byte(lua), 0o600); err != nil {
 		return err
 	}
-	t := newTable("connections", "job req/s", "wrk req/s", "ratio", "spread", "target", "", "phase req/s", "CPU us/req: job", "wrk", "its server", "wrk's server")
+	t := newTable("connections", "job req/s", "wrk req/s", "ratio", "spread", "target", "", "job's phase req/s", "CPU us/req: job", "wrk", "job's server", "wrk's server")
 	for _, c := range []int{8, 32} {
 		wrk := func(threads int) func() (side, error) {
 			return b.asLoad(ctx, func(addr string) *exec.Cmd {
 				return exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(threads), "-c", strconv.Itoa(c),
-					"-d", full(b, 4*time.Second, time.Second).String(), "-s", script, "http://"+addr+"/invocations")
+					"-d", full(b, 3*time.Second, time.Second).String(), "-s", script, "http://"+addr+"/invocations")
 			})
 		}
-		threads, err := fasterWrk(wrk)
-		if err != nil {
-			return err
-		}
-		all, err := turns(full(b, 7, 1),
+		sides, err := turns(full(b, 5, 1),
 			s.asJob(ctx, job{image: "bench/trivial", split: "Line", strategy: "SingleRecord", assemble: "Line", concurrent: c, payloadMB: 1}),
-			wrk(threads))
+			wrk(1), wrk(2))
 		if err != nil {
 			return err
 		}
 		rate := func(s side) float64 { return s.Requests / s.Seconds }
-		micros := func(v func(turn) (cpu, requests float64)) string {
-			return fmt.Sprintf("%.1f", median(each(all, func(t turn) float64 { cpu, n := v(t); return cpu / n * 1e6 })))
+		// The comparison is with the better of wrk's two thread counts.
+		name, best := fmt.Sprintf("%d (wrk -t1)", c), sides[1]
+		if median(each(sides[2], rate)) > median(each(sides[1], rate)) {
+			name, best = fmt.Sprintf("%d (wrk -t2)", c), sides[2]
 		}
-		ratios := each(all, func(t turn) float64 { return rate(t.job) / rate(t.other) })
-		ratio := median(ratios)
-		t.row(fmt.Sprintf("%d (wrk -t%d)", c, threads),
-			fmt.Sprintf("%.0f", median(each(all, func(t turn) float64 { return rate(t.job) }))),
-			fmt.Sprintf("%.0f", median(each(all, func(t turn) float64 { return rate(t.other) }))),
-			fmt.Sprintf("%.2f", ratio), spread(ratios), fmt.Sprintf(">= %.1f", targetRatio), verdict(ratio >= targetRatio),
-			fmt.Sprintf("%.0f", median(each(all, func(t turn) float64 { return t.job.Requests / t.job.phase }))),
-			micros(func(t turn) (float64, float64) { return t.job.cpu, t.job.Requests }),
-			micros(func(t turn) (float64, float64) { return t.other.cpu, t.other.Requests }),
-			micros(func(t turn) (float64, float64) { return t.job.CPUSeconds, t.job.Requests }),
-			micros(func(t turn) (float64, float64) { return t.other.CPUSeconds, t.other.Requests }))
+		compared(t, name, sides[0], best, rate,
+			func(s side) float64 { return s.Requests / s.phase },
+			func(s side) float64 { return s.Requests / 1e6 }, "%.1f")
 	}
 	return t.Flush()
 }
 
-// fasterWrk finds whether wrk does better with one thread or with two, so that
-// the comparison is with its best.
-func fasterWrk(wrk func(threads int) func() (side, error)) (int, error) {
-	one, err := wrk(1)()
-	if err != nil {
-		return 0, err
-	}
-	two, err := wrk(2)()
-	if err != nil {
-		return 0, err
-	}
-	if two.Requests/two.Seconds > one.Requests/one.Seconds {
-		return 2, nil
-	}
-	return 1, nil
-}
-
-// writeRows writes n equal CSV lines of a width, newline included.
-func writeRows(name string, n int64, width int) error {
+// writeRows writes a line n times.
+func writeRows(name string, n int, line string) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	line := bytes.Repeat([]byte("5.1,"), width/4)
-	line[width-1] = '\n'
 	w := bufio.NewWriterSize(f, 1<<20)
 	for range n {
-		if _, err = w.Write(line); err != nil {
+		if _, err = w.WriteString(line); err != nil {
 			break
 		}
 	}
