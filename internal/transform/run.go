@@ -89,7 +89,7 @@ type Runner struct {
 // The ring's bounds. A ring longer than the number of connections keeps them
 // busy behind one slow answer, since answers are written in order.
 const (
-	ringBytes   = 96 << 20
+	ringBytes   = 64 << 20
 	ringPerConn = 8
 	minLanes    = 4
 	maxLanes    = 32
