@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,7 +136,9 @@ func (a *app) price(s *session, data *demo.Dataset) (demoResult, []float64, erro
 }
 
 // demoJobName names the job anew in each run, as the folder may be an earlier one's.
-func demoJobName() string { return demoJob + "-" + time.Now().UTC().Format("20060102-150405") }
+func demoJobName() string {
+	return demoJob + "-" + strings.ReplaceAll(time.Now().UTC().Format("20060102-150405.000"), ".", "-")
+}
 
 // upload makes the bucket and fills it.
 func (a *app) upload(s *session, data *demo.Dataset) error {
