@@ -31,13 +31,13 @@ func (b *bench) peak(ctx context.Context, image string) (cells []string, err err
 	if err != nil {
 		return nil, err
 	}
-	defer s3.stop(nil)
+	defer s3.close(&err)
 	keys := []string{"AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=bench", "AWS_REGION=us-east-1"}
 	s, err := b.newService(ctx, filepath.Join(b.tmp, "memory", filepath.Base(image)), keys, "--s3-endpoint=http://"+hello.Addr)
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop(nil)
+	defer s.close(&err)
 	idle, err := s.peakMiB()
 	if err != nil {
 		return nil, err

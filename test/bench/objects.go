@@ -38,7 +38,7 @@ func (b *bench) manyObjects(ctx context.Context, n int) (cells []string, err err
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop(nil)
+	defer s.close(&err)
 	for i := range n {
 		if err := os.WriteFile(s.input(fmt.Sprintf("%06d.csv", i)), []byte(row), 0o600); err != nil {
 			return nil, err

@@ -77,6 +77,9 @@ func (c *child) stop(last any) error {
 	return errors.Join(printed, err)
 }
 
+// close is stop in a defer: what the program says of its end goes to err.
+func (c *child) close(err *error) { *err = errors.Join(*err, c.stop(nil)) }
+
 // cpuSeconds is the CPU time that the program has used so far, its own children
 // left out.
 func (c *child) cpuSeconds() (float64, error) {

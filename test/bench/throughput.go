@@ -110,12 +110,12 @@ func compared(t table, name string, ours, theirs []side, rate, phase, unit func(
 }
 
 // multiRecord compares jobs with the program load on the same file.
-func multiRecord(ctx context.Context, b *bench) error {
+func multiRecord(ctx context.Context, b *bench) (err error) {
 	s, err := b.newService(ctx, filepath.Join(b.tmp, "multi"), nil)
 	if err != nil {
 		return err
 	}
-	defer s.stop(nil)
+	defer s.close(&err)
 	file := s.input("rows.csv")
 	wide := strings.Repeat("5.1,", 49) + "0.2\n" // 200 bytes
 	if err := writeRows(file, full(b, 1<<30, 64<<20)/len(wide), wide); err != nil {
@@ -143,7 +143,7 @@ func multiRecord(ctx context.Context, b *bench) error {
 const row = "5.1,3.5,1.4,0.2\n"
 
 // singleRecord compares jobs with wrk.
-func singleRecord(ctx context.Context, b *bench) error {
+func singleRecord(ctx context.Context, b *bench) (err error) {
 	if _, err := exec.LookPath("wrk"); err != nil {
 		fmt.Println("  not measured: wrk is not installed (apt-get install wrk)")
 		return nil
@@ -152,7 +152,7 @@ func singleRecord(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop(nil)
+	defer s.close(&err)
 	if err := writeRows(s.input("rows.csv"), full(b, 200_000, 30_000), row); err != nil {
 		return err
 	}
