@@ -27,11 +27,12 @@ var levels = map[string]int{
 	"internal/record":              0,
 	"internal/sigv4":               1, // faults only
 	"internal/reconcile":           0,
-	"internal/driver":              0,
+	"internal/driver":              1,
 	"internal/config":              0,
-	"internal/driver/process":      1,
-	"internal/driver/fake":         1,
-	"internal/driver/drivertest":   1,
+	"internal/driver/process":      2,
+	"internal/driver/docker":       2,
+	"internal/driver/fake":         2,
+	"internal/driver/drivertest":   2,
 	"internal/artefact":            1,
 	"internal/resource":            1,
 	"internal/objstore":            1,
@@ -68,7 +69,7 @@ var only = map[string]struct {
 }
 
 // adapters are named by the daemon and the command line alone.
-var adapters = []string{"internal/driver/process", "internal/objstore/filestore", "internal/objstore/s3store", "internal/objstore/dirstore"}
+var adapters = []string{"internal/driver/process", "internal/driver/docker", "internal/objstore/filestore", "internal/objstore/s3store", "internal/objstore/dirstore"}
 
 func TestImports(t *testing.T) {
 	t.Parallel()

@@ -42,9 +42,14 @@ func (s *stub) Start(_ context.Context, spec driver.Spec) (driver.Handle, error)
 	return s, nil
 }
 
-func (s *stub) Attach(context.Context, string) (driver.Handle, error) {
+func (s *stub) Prepare(_ context.Context, image string, _ func(driver.Pull)) (driver.Image, error) {
+	return driver.Image{Specified: image, Resolved: image}, nil
+}
+
+func (s *stub) Attach(context.Context, driver.Spec) (driver.Handle, error) {
 	return nil, driver.ErrNoInstance
 }
+func (s *stub) Inside(path string) string             { return path }
 func (s *stub) Sweep(context.Context, []string) error { return nil }
 func (s *stub) ID() string                            { return s.spec.ID }
 func (s *stub) Addr() string                          { return s.addr }

@@ -22,6 +22,8 @@ type Harness struct {
 	PlatformEnv []string
 	// OptionalEnv are those that it may add.
 	OptionalEnv []string
+	// AnyImage says that the driver takes every image for there until Start.
+	AnyImage bool
 	// CannotFork says why the Program has no Fork here; "" when it has.
 	CannotFork string
 	// SameSession says that the driver ends only the children that stayed in the
@@ -57,6 +59,8 @@ func Run(t *testing.T, h Harness) {
 		{"ID in use", testIDInUse},
 		{"bad ID", testBadID},
 		{"unknown image", testUnknownImage},
+		{"prepare", testPrepare},
+		{"prepare an unknown image", testPrepareUnknown},
 		{"attach to nothing", testAttach},
 		{"sweep with nothing to do", testSweep},
 		{"many at once", testMany},

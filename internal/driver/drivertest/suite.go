@@ -330,8 +330,39 @@ func testUnknownImage(t *testing.T, h Harness) {
 	start(t, d, h.spec(t, "unknown-image", nil)) // the ID is free
 }
 
+// testPrepare proves EP-21: the resolved name is one of the specified repository
+// with a digest, the same each time, and it is what Start can be pinned to.
+func testPrepare(t *testing.T, h Harness) {
+	d := h.New(t)
+	image, err := d.Prepare(t.Context(), h.Image, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository, digest, _ := strings.Cut(image.Resolved, "@sha256:")
+	if image.Specified != h.Image || !strings.HasPrefix(h.Image, repository) || len(digest) != 64 || image.At.IsZero() {
+		t.Errorf("prepared %+v", image)
+	}
+	if again, err := d.Prepare(t.Context(), h.Image, nil); err != nil || again.Resolved != image.Resolved {
+		t.Errorf("the second time %+v, %v", again, err)
+	}
+	spec := h.spec(t, "prepared", nil)
+	spec.Resolved = image.Resolved
+	ready(t, start(t, d, spec))
+}
+
+func testPrepareUnknown(t *testing.T, h Harness) {
+	if h.AnyImage {
+		t.Skip("this driver finds out at Start")
+	}
+	const image = "drivertest/no-such-image:1"
+	_, err := h.New(t).Prepare(t.Context(), image, nil)
+	if !errors.Is(err, driver.ErrNoImage) || !strings.Contains(fault.TextOf(err), image) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func testAttach(t *testing.T, h Harness) {
-	if _, err := h.New(t).Attach(t.Context(), "nobody"); !errors.Is(err, driver.ErrNoInstance) {
+	if _, err := h.New(t).Attach(t.Context(), driver.Spec{ID: "nobody"}); !errors.Is(err, driver.ErrNoInstance) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -182,9 +182,10 @@ var _ io.Writer = (*Container)(nil)
 // handle is an instance as its starter sees it. It implements driver.Handle.
 type handle struct{ c *Container }
 
-func (h handle) ID() string            { return h.c.spec.ID }
-func (h handle) Addr() string          { return h.c.listener.Addr().String() }
-func (h handle) Done() <-chan struct{} { return h.c.done }
+func (h handle) ID() string             { return h.c.spec.ID }
+func (h handle) Inside(p string) string { return p }
+func (h handle) Addr() string           { return h.c.listener.Addr().String() }
+func (h handle) Done() <-chan struct{}  { return h.c.done }
 
 func (h handle) Exit() driver.Exit {
 	select {

@@ -5,6 +5,8 @@ package fake
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,6 +102,14 @@ func (d *Driver) Live() []string {
 
 var validID = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
+// Prepare implements driver.Driver: every image is there. Whether it has a script
+// shows at Start.
+func (d *Driver) Prepare(_ context.Context, image string, _ func(driver.Pull)) (driver.Image, error) {
+	sum := sha256.Sum256([]byte(image))
+	name, _, _ := strings.Cut(image, "@")
+	return driver.Image{Specified: image, Resolved: name + "@sha256:" + hex.EncodeToString(sum[:]), At: time.Now()}, nil
+}
+
 // Start implements driver.Driver.
 func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Handle, error) {
 	if !validID.MatchString(spec.ID) {
@@ -160,8 +171,8 @@ func (d *Driver) begin(spec driver.Spec) (*Container, error) {
 }
 
 // Attach implements driver.Driver: no instance outlives the test.
-func (d *Driver) Attach(_ context.Context, id string) (driver.Handle, error) {
-	return nil, fmt.Errorf("fake instance %q: %w", id, driver.ErrNoInstance)
+func (d *Driver) Attach(_ context.Context, spec driver.Spec) (driver.Handle, error) {
+	return nil, fmt.Errorf("fake instance %q: %w", spec.ID, driver.ErrNoInstance)
 }
 
 // Sweep implements driver.Driver: there is never an earlier server.

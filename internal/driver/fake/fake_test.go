@@ -62,6 +62,7 @@ func TestDriver(t *testing.T) {
 			})
 		},
 		Image:       programImage,
+		AnyImage:    true,
 		PlatformEnv: []string{"SAGEMAKER_BIND_TO_PORT", "SAGEBRUSH_BIND_HOST", "SM_MODEL_DIR"},
 		CannotFork:  "a fake instance has no process to fork",
 	})

@@ -1,11 +1,18 @@
 package process
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -24,6 +31,50 @@ type Image struct {
 	Dir string
 	// Env adds variables as ENV does in an image: the Spec overrides them.
 	Env map[string]string
+}
+
+// Prepare implements driver.Driver. The digest of ResolvedImage is that of the
+// program's file: it changes when what runs does, and is read at each call.
+func (d *Driver) Prepare(ctx context.Context, name string, _ func(driver.Pull)) (driver.Image, error) {
+	image, program, err := d.lookup(name)
+	if err != nil {
+		return driver.Image{}, err
+	}
+	sum, err := digest(ctx, program)
+	if err != nil {
+		return driver.Image{}, unusable(name, image, err)
+	}
+	return driver.Image{Specified: name, Resolved: repository(name) + "@sha256:" + sum, At: time.Now()}, nil
+}
+
+// Maps reports whether the driver has a command for an image.
+func (d *Driver) Maps(name string) bool {
+	for _, image := range d.config.Images {
+		if match(image.Pattern, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// digest is the SHA-256 of a file, in hexadecimal.
+func digest(ctx context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	for {
+		if _, err := io.CopyN(h, f, 4<<20); errors.Is(err, io.EOF) {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		} else if err != nil {
+			return "", err
+		}
+		if err := ctx.Err(); err != nil {
+			return "", fmt.Errorf("reading %s: %w", path, err)
+		}
+	}
 }
 
 // lookup finds the command for an image and the program's absolute path.
@@ -84,11 +135,15 @@ func findProgram(image Image) (string, error) {
 }
 
 // suggest gives the pattern for any tag of the same image.
-func suggest(name string) string {
-	if i := strings.LastIndexAny(name, ":@"); i > strings.LastIndexByte(name, '/') {
+func suggest(name string) string { return repository(name) + ":*" }
+
+// repository is an image's name without its tag or digest.
+func repository(name string) string {
+	name, _, _ = strings.Cut(name, "@")
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		name = name[:i]
 	}
-	return name + ":*"
+	return name
 }
 
 // match reports whether name fits a pattern, whose only special character is *.

@@ -39,6 +39,9 @@ func (i *instance) ID() string { return i.id }
 // Addr implements driver.Handle.
 func (i *instance) Addr() string { return address(i.port) }
 
+// Inside implements driver.Handle: a process sees the host's folders.
+func (i *instance) Inside(path string) string { return path }
+
 // Done implements driver.Handle.
 func (i *instance) Done() <-chan struct{} { return i.done }
 

@@ -123,8 +123,8 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Handle, er
 }
 
 // Attach implements driver.Driver: no instance outlives its server.
-func (d *Driver) Attach(_ context.Context, id string) (driver.Handle, error) {
-	return nil, fmt.Errorf("process instance %q ended with the server that started it: %w", id, driver.ErrNoInstance)
+func (d *Driver) Attach(_ context.Context, spec driver.Spec) (driver.Handle, error) {
+	return nil, fmt.Errorf("process instance %q ended with the server that started it: %w", spec.ID, driver.ErrNoInstance)
 }
 
 func check(spec driver.Spec) error {
@@ -135,6 +135,8 @@ func check(spec driver.Spec) error {
 		return fault.New(fault.Internal, "instance %s has no absolute scratch folder", spec.ID)
 	case spec.ModelDir != "" && !filepath.IsAbs(spec.ModelDir):
 		return fault.New(fault.Internal, "the model folder of instance %s is not an absolute path", spec.ID)
+	case spec.Isolated:
+		return fault.New(fault.Unsupported, "EnableNetworkIsolation needs a runtime with networks of its own, and image %q runs as a process of this machine; run it with Docker, or leave the isolation out", spec.Image)
 	}
 	return nil
 }
