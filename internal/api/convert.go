@@ -8,43 +8,6 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 )
 
-// modelSpec converts CreateModel's request, which has been validated.
-func modelSpec(in *wire.CreateModelInput) resource.ModelSpec {
-	spec := resource.ModelSpec{ExecutionRoleArn: value(in.ExecutionRoleArn)}
-	if c := in.PrimaryContainer; c != nil {
-		spec.Container = resource.Container{
-			Image:        value(c.Image),
-			Hostname:     value(c.ContainerHostname),
-			ModelDataURL: value(c.ModelDataUrl),
-			Environment:  c.Environment,
-		}
-	}
-	return spec
-}
-
-// describeModel converts a model to what DescribeModel echoes (CP-36).
-func describeModel(m resource.Model, arn string) *wire.DescribeModelOutput {
-	c := m.Spec.Container
-	env := c.Environment
-	if env == nil {
-		env = map[string]string{} // echoed empty, as recorded from the real service
-	}
-	return &wire.DescribeModelOutput{
-		ModelName: &m.Name,
-		ModelArn:  &arn,
-		PrimaryContainer: &wire.ContainerDefinition{
-			ContainerHostname: optional(c.Hostname),
-			Image:             &c.Image,
-			Mode:              ref("SingleModel"),
-			ModelDataUrl:      optional(c.ModelDataURL),
-			Environment:       env,
-		},
-		ExecutionRoleArn:       optional(m.Spec.ExecutionRoleArn),
-		CreationTime:           &m.Created,
-		EnableNetworkIsolation: &m.Spec.EnableNetworkIsolation,
-	}
-}
-
 // transformSpec converts CreateTransformJob's request, which has been validated.
 func transformSpec(in *wire.CreateTransformJobInput) resource.TransformSpec {
 	src := in.TransformInput.DataSource.S3DataSource

@@ -28,6 +28,7 @@ func (s *Server) ownPaths() http.Handler {
 	mux.Handle("GET /-/metrics", s.guard(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	mux.Handle("GET /-/api/v1/server", s.guard(http.HandlerFunc(s.describeServer)))
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}", s.guard(http.HandlerFunc(s.jobProgress)))
+	mux.Handle("GET /-/api/v1/transform-jobs/{name}/why", s.guard(http.HandlerFunc(s.jobWhy)))
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}/logs", s.guard(http.HandlerFunc(s.jobLogs)))
 	mux.HandleFunc("/-/", func(w http.ResponseWriter, r *http.Request) {
 		ownError(w, http.StatusNotFound, "there is nothing at "+clip(r.Method+" "+r.URL.Path))
@@ -94,6 +95,24 @@ func (s *Server) jobProgress(w http.ResponseWriter, r *http.Request) {
 		Name: j.Name, ARN: s.Control.ARN(j.Key), Status: string(j.Status), FailureReason: j.FailureReason,
 		Created: j.Created, Started: moment(j.Started), Ended: moment(j.Ended), Snapshot: snap,
 	})
+}
+
+// JobWhy is the answer at /-/api/v1/transform-jobs/NAME/why.
+type JobWhy struct {
+	Name   string `json:"name"`
+	Status string `json:"status"`
+	// Why says what the job waits for or does at the moment.
+	Why string `json:"why"`
+}
+
+// jobWhy answers what a job waits for.
+func (s *Server) jobWhy(w http.ResponseWriter, r *http.Request) {
+	j, why, err := s.Control.Why(r.Context(), s.requestKey(r))
+	if err != nil {
+		s.ownFail(w, err)
+		return
+	}
+	writeJSON(w, JobWhy{Name: j.Name, Status: string(j.Status), Why: why})
 }
 
 // LogLine is one line of the answer at /-/api/v1/transform-jobs/NAME/logs.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -29,24 +30,53 @@ func (r refusals) err(operation string) error {
 	return fault.New(fault.Unsupported, "%s: %s are not supported by this version of Sagebrush. Remove them from the request.", operation, strings.Join(r, ", "))
 }
 
-// refuseModel finds what a model may not have yet.
+// refuseModel finds what a model may not have yet, and what excludes each other.
 func refuseModel(in *wire.CreateModelInput) error {
-	var r refusals
-	r.add(len(in.Containers) > 0, "Containers")
-	r.add(in.InferenceExecutionConfig != nil, "InferenceExecutionConfig")
-	r.add(in.VpcConfig != nil, "VpcConfig")
-	r.add(value(in.EnableNetworkIsolation), "EnableNetworkIsolation")
-	if c := in.PrimaryContainer; c != nil {
-		r.add(c.ImageConfig != nil, "PrimaryContainer.ImageConfig")
-		r.add(value(c.Mode) == "MultiModel", "PrimaryContainer.Mode=MultiModel")
-		r.add(c.ModelDataSource != nil, "PrimaryContainer.ModelDataSource")
-		r.add(len(c.AdditionalModelDataSources) > 0, "PrimaryContainer.AdditionalModelDataSources")
-		r.add(c.ModelPackageName != nil, "PrimaryContainer.ModelPackageName")
-		r.add(c.InferenceSpecificationName != nil, "PrimaryContainer.InferenceSpecificationName")
-		r.add(c.MultiModelConfig != nil, "PrimaryContainer.MultiModelConfig")
-		r.add(c.ContainerMetricsConfig != nil, "PrimaryContainer.ContainerMetricsConfig")
+	if in.PrimaryContainer != nil && len(in.Containers) > 0 {
+		return fault.New(fault.Invalid, "Specify either PrimaryContainer or Containers, not both.") // CP-30
 	}
-	return r.err("CreateModel")
+	var r refusals
+	r.add(in.VpcConfig != nil, "VpcConfig")
+	if c := in.PrimaryContainer; c != nil {
+		r.container("PrimaryContainer", c)
+	}
+	for i := range in.Containers {
+		r.container(fmt.Sprintf("Containers[%d]", i), &in.Containers[i])
+	}
+	if err := r.err("CreateModel"); err != nil {
+		return err
+	}
+	if in.InferenceExecutionConfig != nil && len(in.Containers) == 0 {
+		return fault.New(fault.Invalid, "InferenceExecutionConfig is for models with Containers, and this one has none.")
+	}
+	return nil
+}
+
+// container notes what a container may not have.
+func (r *refusals) container(at string, c *wire.ContainerDefinition) {
+	if ic := c.ImageConfig; ic != nil {
+		r.add(value(ic.RepositoryAccessMode) == "Vpc", at+".ImageConfig.RepositoryAccessMode=Vpc")
+		r.add(ic.RepositoryAuthConfig != nil, at+".ImageConfig.RepositoryAuthConfig")
+	}
+	r.add(c.ModelPackageName != nil, at+".ModelPackageName")
+	r.add(c.InferenceSpecificationName != nil, at+".InferenceSpecificationName")
+	r.add(c.ContainerMetricsConfig != nil, at+".ContainerMetricsConfig")
+	r.add(c.MultiModelConfig != nil && value(c.Mode) != "MultiModel", at+".MultiModelConfig without Mode=MultiModel")
+	if d := c.ModelDataSource; d != nil && d.S3DataSource != nil {
+		r.modelData(at+".ModelDataSource.S3DataSource", d.S3DataSource)
+	}
+	for i, d := range c.AdditionalModelDataSources {
+		if d.S3DataSource != nil {
+			r.modelData(fmt.Sprintf("%s.AdditionalModelDataSources[%d].S3DataSource", at, i), d.S3DataSource)
+		}
+	}
+}
+
+// modelData notes what a source of model data may not have.
+func (r *refusals) modelData(at string, d *wire.S3ModelDataSource) {
+	r.add(d.HubAccessConfig != nil, at+".HubAccessConfig")
+	r.add(d.ManifestS3Uri != nil, at+".ManifestS3Uri")
+	r.add(d.ManifestEtag != nil, at+".ManifestEtag")
 }
 
 // refuseJob finds what a transform job may not have yet. Values that say nothing,

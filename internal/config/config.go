@@ -22,21 +22,23 @@ import (
 // Config is what a server runs with. Every field stands in the table of Settings,
 // except Images and Remap, which only the file can hold.
 type Config struct {
-	Listen        string        `koanf:"listen"`
-	Data          string        `koanf:"data"`
-	Ephemeral     bool          `koanf:"ephemeral"`
-	Auth          string        `koanf:"auth"`
-	Account       string        `koanf:"account"`
-	Region        string        `koanf:"region"`
-	Compat        string        `koanf:"compat"`
-	S3            string        `koanf:"s3"`
-	S3Endpoint    string        `koanf:"s3-endpoint"`
-	ReadyTimeout  time.Duration `koanf:"ready-timeout"`
-	StopGrace     time.Duration `koanf:"stop-grace"`
-	MaxInstances  int           `koanf:"max-instances"`
-	MaxAnswerMB   int           `koanf:"max-answer-mb"`
-	AlwaysNewline bool          `koanf:"assemble-always-newline"`
-	LogLevel      string        `koanf:"log-level"`
+	Listen          string        `koanf:"listen"`
+	Data            string        `koanf:"data"`
+	Ephemeral       bool          `koanf:"ephemeral"`
+	Auth            string        `koanf:"auth"`
+	Account         string        `koanf:"account"`
+	Region          string        `koanf:"region"`
+	Compat          string        `koanf:"compat"`
+	S3              string        `koanf:"s3"`
+	S3Endpoint      string        `koanf:"s3-endpoint"`
+	ReadyTimeout    time.Duration `koanf:"ready-timeout"`
+	StopGrace       time.Duration `koanf:"stop-grace"`
+	MaxInstances    int           `koanf:"max-instances"`
+	MaxAnswerMB     int           `koanf:"max-answer-mb"`
+	ModelCacheGB    int           `koanf:"model-cache-gb"`
+	RuntimePatience time.Duration `koanf:"runtime-patience"`
+	AlwaysNewline   bool          `koanf:"assemble-always-newline"`
+	LogLevel        string        `koanf:"log-level"`
 
 	// Images maps image names to local commands; the built-in ones come after it.
 	Images []Image `koanf:"images"`
@@ -88,6 +90,8 @@ func Settings() []Setting {
 		{Name: "stop-grace", Default: 30 * time.Second, Help: "how long a container may take to end after SIGTERM, before SIGKILL"},
 		{Name: "max-instances", Default: max(4, 2*runtime.NumCPU()), Help: "how many instances run at once; further jobs wait in the order they came"},
 		{Name: "max-answer-mb", Default: 256, Help: "the largest answer to one request that is accepted of a container, in units of 2^20 bytes"},
+		{Name: "model-cache-gb", Default: 20, Help: "how much unpacked model data stays on disk for later jobs, in units of 2^30 bytes; what is in use may be more"},
+		{Name: "runtime-patience", Default: 30 * time.Minute, Help: "how long a job waits for a container engine that does not answer"},
 		{Name: "assemble-always-newline", Default: false, Help: "with AssembleWith=Line add a newline after each answer, even if it ends in one"},
 		{Name: "log-level", Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Help: "how much the server says of itself on standard error"},
 	}
@@ -178,8 +182,11 @@ func (c Config) check() error {
 	if c.MaxInstances < 1 || c.MaxAnswerMB < 1 {
 		return fmt.Errorf("max-instances and max-answer-mb must be at least 1")
 	}
-	if c.ReadyTimeout <= 0 || c.StopGrace < 0 {
-		return fmt.Errorf("ready-timeout must be over 0, and stop-grace not under it")
+	if c.ModelCacheGB < 0 {
+		return fmt.Errorf("model-cache-gb is %d, and must not be under 0", c.ModelCacheGB)
+	}
+	if c.ReadyTimeout <= 0 || c.StopGrace < 0 || c.RuntimePatience < 0 {
+		return fmt.Errorf("ready-timeout must be over 0, and stop-grace and runtime-patience not under it")
 	}
 	for _, image := range c.Images {
 		if image.Image == "" || len(image.Command) == 0 {

@@ -2,9 +2,10 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"strconv"
 	"strings"
@@ -12,18 +13,20 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/sagebrush-ml/sagebrush/internal/driver"
+	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/instance"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
-	"github.com/sagebrush-ml/sagebrush/internal/state"
 	"github.com/sagebrush-ml/sagebrush/internal/transform"
 )
 
-// errBroken ends a run because one of its instances never served.
-var errBroken = errors.New("an instance did not start")
+var (
+	// errBroken ends a run because one of its instances never served.
+	errBroken = errors.New("an instance did not start")
+	// errLost ends a run because the runtime of an instance went away. The job is
+	// taken up again, as after a restart of the server.
+	errLost = errors.New("the runtime of an instance stopped")
+)
 
 // runInstances starts the job's instances and lets them share its objects. One
 // that never serves ends the run; one that dies leaves the rest to the others,
@@ -43,7 +46,10 @@ func (x *execution) runInstances(ctx context.Context) error {
 					}
 				})
 			})
-			if errors.Is(err, errBroken) {
+			if errors.Is(err, errLost) {
+				x.lost.Store(true)
+			}
+			if errors.Is(err, errBroken) || errors.Is(err, errLost) {
 				cancel(err)
 			}
 		})
@@ -55,26 +61,22 @@ func (x *execution) runInstances(ctx context.Context) error {
 // runInstance is one instance from its start to its end. Its failures are noted
 // with fail; the error only says whether the others should go on.
 func (x *execution) runInstance(ctx context.Context, i int, serving func()) error {
-	name := instanceName(x.Now())
-	printed, err := x.Logs.Create(joblog.JobName(x.job.Key), name)
+	l, err := x.openLogs(i)
 	if err != nil {
 		x.fail(transform.AsFailure(err))
 		return errBroken
 	}
-	defer printed.Close()
-	log, err := x.Logs.Create(joblog.JobName(x.job.Key), name+"/data-log")
-	if err != nil {
-		x.fail(transform.AsFailure(err))
-		return errBroken
-	}
-	defer log.Close()
-	in, err := x.startInstance(ctx, i, printed)
+	defer l.close()
+	in, err := x.startInstance(ctx, i, l)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if lost(in, err) {
+		return errLost
+	}
 	if err != nil {
 		f := startFailure(err)
-		x.say(log, f)
+		x.say(l.data, f)
 		x.fail(f)
 		return errBroken
 	}
@@ -82,10 +84,13 @@ func (x *execution) runInstance(ctx context.Context, i int, serving func()) erro
 	x.progress.Instances.Add(1)
 	defer x.progress.Instances.Add(-1)
 	serving()
-	err = x.serve(ctx, i, in, log)
+	err = x.serve(ctx, i, in, l.data)
 	if err != nil && ctx.Err() == nil {
+		if lost(in, err) {
+			return errLost
+		}
 		f := runFailure(in, err)
-		x.say(log, f)
+		x.say(l.data, f)
 		x.fail(f)
 	}
 	return err
@@ -93,53 +98,64 @@ func (x *execution) runInstance(ctx context.Context, i int, serving func()) erro
 
 // stopInstance ends an instance: SIGTERM, the grace, SIGKILL (BT-150, CC-27). It
 // goes on when the run is interrupted: that is when instances must be stopped.
-func (x *execution) stopInstance(ctx context.Context, in *instance.Instance) {
+func (x *execution) stopInstance(ctx context.Context, in *fleet.Instance) {
 	if err := in.Stop(context.WithoutCancel(ctx)); err != nil {
 		x.Log.Warn("an instance did not stop cleanly", "job", x.job.Name, "error", err)
 	}
 }
 
-// instanceName is a stream's name in the style of the real service:
-// INSTANCE-EPOCH (OB-20).
-func instanceName(now time.Time) string {
-	id := strings.ReplaceAll(uuid.NewString(), "-", "")
-	return "i-" + id[:17] + "-" + strconv.FormatInt(now.Unix(), 10)
+// instanceID names instance i of a job: the same after a restart of the server,
+// so that a container which outlived it is found, and another for another job of
+// the same name.
+func instanceID(j resource.TransformJob, i int) string {
+	k := j.Key.Folded()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%s/%d/%d", k.Region, k.Name, j.Created.UnixNano(), i))
+	return "transform-" + hex.EncodeToString(sum[:12])
 }
 
-// startInstance starts a container and waits until it serves.
-func (x *execution) startInstance(ctx context.Context, i int, out io.Writer) (*instance.Instance, error) {
-	scratch, err := x.work.sub(scratchDir(i))
-	if err != nil {
-		return nil, err
-	}
-	model, err := x.work.sub(modelDir)
-	if err != nil {
-		return nil, err
-	}
-	image := x.job.Model.Container.Image
-	if x.Remap != nil {
-		image = x.Remap(image)
-	}
-	return instance.Start(ctx, instance.Options{
-		Driver: x.Driver,
-		Spec: driver.Spec{
-			ID:    "transform-" + strings.ToLower(uuid.NewString()),
-			Image: image, Env: x.environment(),
-			ModelDir: model, ScratchDir: scratch, Output: out,
+// streamName is the log stream of an instance in the style of the real service:
+// INSTANCE-EPOCH (OB-20).
+func streamName(j resource.TransformJob, i int) string {
+	id := strings.TrimPrefix(instanceID(j, i), "transform-")
+	return "i-" + id[:17] + "-" + strconv.FormatInt(j.Created.Unix(), 10)
+}
+
+// startInstance starts an instance, or adopts it, and waits until it serves. One
+// that does not is stopped.
+func (x *execution) startInstance(ctx context.Context, i int, l *logs) (*fleet.Instance, error) {
+	id := instanceID(x.job, i)
+	say := func(what string) { x.waits.set(id, what) }
+	defer x.waits.set(id, "")
+	in, err := x.blueprint.Launch(ctx, fleet.Order{
+		ID:     id,
+		Env:    x.environment,
+		Output: l.container,
+		Labels: map[string]string{
+			"sagebrush.transform-job": x.job.Name,
+			"sagebrush.region":        x.job.Region,
 		},
 		ReadyTimeout:     x.ReadyTimeout,
-		StopGrace:        max(x.StopGrace, time.Millisecond), // 0 is no grace, not the default
 		Retry:            retry(x.job.Spec.ModelClient),
 		MaxResponseBytes: x.MaxAnswerBytes,
+		Report:           say,
 	})
+	if err != nil {
+		return nil, err
+	}
+	x.waits.live(id, in.Waiting)
+	if err := in.WaitReady(ctx); err != nil {
+		// The job's end must not deprive the container of its grace.
+		return nil, errors.Join(err, in.Stop(context.WithoutCancel(ctx)))
+	}
+	return in, nil
 }
 
 // environment is what the platform sets over the job's own variables, over the
 // model's (CC-40, CC-41, CC-46), and the region, which both may override (CC-48).
-func (x *execution) environment() map[string]string {
+func (x *execution) environment(c resource.Container) map[string]string {
 	s := x.job.Spec
 	be := instance.BatchEnv{
-		Model: x.job.Model.Container.Environment, Job: s.Environment,
+		Model: c.Environment, Job: s.Environment,
 		MaxConcurrentTransforms: s.MaxConcurrentTransforms, MaxPayloadInMB: s.MaxPayloadInMB,
 	}
 	if s.BatchStrategy != "" {
@@ -169,8 +185,8 @@ const (
 )
 
 // serve moves objects through an instance until there are none left.
-func (x *execution) serve(ctx context.Context, i int, in *instance.Instance, log *joblog.Stream) error {
-	offer, warnings := in.Parameters(ctx)
+func (x *execution) serve(ctx context.Context, i int, in *fleet.Instance, log *joblog.Stream) error {
+	offer, warnings := in.Containers()[0].Parameters(ctx)
 	settings := transform.Resolve(x.job.Spec, transform.Suggested{
 		MaxConcurrentTransforms: offer.MaxConcurrentTransforms,
 		MaxPayloadInMB:          offer.MaxPayloadInMB,
@@ -226,34 +242,4 @@ func strategyOf(s *string) resource.BatchStrategy {
 		return resource.SingleRecord
 	}
 	return resource.MultiRecord
-}
-
-// report records the end of an object and says in the data-log why it failed.
-func (x *execution) report(o transform.Outcome, log *joblog.Stream) {
-	end := state.ObjectResult{Seq: o.Seq, State: state.ObjectDone, Counts: state.Counts(o.Counts)}
-	if o.Err != nil {
-		f := transform.AsFailure(o.Err)
-		x.say(log, f)
-		end.State, end.Class, end.Detail = state.ObjectFailed, string(f.Class), x.mask.text(f.Detail())
-		x.Log.Warn("an object failed", "job", x.job.Name, "object", o.Ref.String(), "class", f.Class, "error", x.mask.text(f.Detail()))
-		x.progress.ObjectsFailed.Add(1)
-	} else {
-		x.progress.ObjectsDone.Add(1)
-	}
-	x.record.add(end)
-}
-
-// note writes to the data-log, each line of the text in the form of BT-80.
-func (x *execution) note(log *joblog.Stream, text string) {
-	stamp := x.Now().UTC().Format("2006-01-02T15:04:05.000")
-	for line := range strings.SplitSeq(x.mask.text(text), "\n") {
-		log.Line(fmt.Sprintf("%s:[sagemaker logs]: %s", stamp, line))
-	}
-}
-
-// say writes a failure to the data-log.
-func (x *execution) say(log *joblog.Stream, f *transform.Failure) {
-	for _, line := range f.LogLines() {
-		x.note(log, line)
-	}
 }

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"github.com/sagebrush-ml/sagebrush/internal/driver"
+	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
@@ -39,9 +39,8 @@ type Options struct {
 
 	State   *state.Store
 	Objects objstore.Store
-	Driver  driver.Driver
-	// Remap replaces the name of an image before the driver sees it.
-	Remap func(image string) string
+	// Fleet starts the instances of jobs.
+	Fleet *fleet.Fleet
 	Logs  *joblog.Dir
 	// Work is an absolute folder for what running jobs need on disk.
 	Work string
@@ -81,7 +80,20 @@ func New(ctx context.Context, o Options) (*Control, error) {
 // Run carries jobs out until ctx ends. It returns when every run has stopped its
 // instances; jobs that were under way are picked up by the next Run.
 func (c *Control) Run(ctx context.Context) error {
-	if err := c.Driver.Sweep(ctx, nil); err != nil {
+	active, err := c.activeJobs(ctx)
+	if err != nil {
+		return err
+	}
+	var keep []string
+	for _, j := range active {
+		if j.Status != resource.JobInProgress {
+			continue
+		}
+		for i := range j.Spec.Resources.InstanceCount {
+			keep = append(keep, instanceID(j, i))
+		}
+	}
+	if err := c.Fleet.Sweep(ctx, keep); err != nil {
 		return err
 	}
 	cancel := c.State.Watch(func(keys []resource.Key) {
@@ -92,20 +104,31 @@ func (c *Control) Run(ctx context.Context) error {
 		}
 	})
 	defer cancel()
-	var active []resource.Key
-	err := c.State.View(ctx, func(tx *state.Tx) (err error) {
-		active, err = tx.ActiveTransformJobs()
-		return err
-	})
-	if err != nil {
+	if active, err = c.activeJobs(ctx); err != nil { // also those that came meanwhile
 		return err
 	}
-	for _, k := range active {
-		c.loop.Add(k.Folded())
+	for _, j := range active {
+		c.loop.Add(j.Key.Folded())
 	}
 	c.loop.Run(ctx)
 	c.runs.shutdown()
 	return nil
+}
+
+// activeJobs are the jobs that an earlier server did not end.
+func (c *Control) activeJobs(ctx context.Context) (jobs []resource.TransformJob, err error) {
+	err = c.State.View(ctx, func(tx *state.Tx) error {
+		keys, err := tx.ActiveTransformJobs()
+		for _, k := range keys {
+			j, err := tx.TransformJob(k)
+			if err != nil {
+				return err
+			}
+			jobs = append(jobs, j)
+		}
+		return err
+	})
+	return jobs, err
 }
 
 // ARN gives the ARN of a key in this server's account.

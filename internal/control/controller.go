@@ -32,8 +32,8 @@ func (c *Control) reconcile(ctx context.Context, key resource.Key) (again time.D
 	d := transform.Plan(j, c.runs.observe(key))
 	switch d.Action {
 	case transform.Run:
-		c.runs.start(ctx, key, func(ctx context.Context, p *transform.Progress) *transform.Result {
-			return c.execute(ctx, j, p)
+		c.runs.start(ctx, key, func(ctx context.Context, r *run) *transform.Result {
+			return c.execute(ctx, j, r)
 		}, func() { c.loop.Add(key) })
 	case transform.Halt:
 		c.runs.halt(key)
@@ -101,12 +101,13 @@ type run struct {
 	live     bool
 	result   *transform.Result // nil when it was interrupted
 	progress *transform.Progress
+	waits    *waits
 }
 
 func newRuns() *runs { return &runs{all: map[resource.Key]*run{}} }
 
 // start begins a run unless the job has one. ended is called when it is over.
-func (r *runs) start(ctx context.Context, key resource.Key, do func(context.Context, *transform.Progress) *transform.Result, ended func()) {
+func (r *runs) start(ctx context.Context, key resource.Key, do func(context.Context, *run) *transform.Result, ended func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.all[key] != nil {
@@ -114,11 +115,11 @@ func (r *runs) start(ctx context.Context, key resource.Key, do func(context.Cont
 	}
 	// The run outlives the look at its job that began it, and ends by shutdown.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	one := &run{cancel: cancel, live: true, progress: &transform.Progress{}}
+	one := &run{cancel: cancel, live: true, progress: &transform.Progress{}, waits: newWaits()}
 	r.all[key] = one
 	r.wait.Go(func() {
 		defer cancel(nil)
-		result := do(ctx, one.progress)
+		result := do(ctx, one)
 		r.mu.Lock()
 		one.live, one.result = false, result
 		r.mu.Unlock()
@@ -169,6 +170,16 @@ func (r *runs) progress(key resource.Key) *transform.Progress {
 	defer r.mu.Unlock()
 	if one := r.all[key]; one != nil {
 		return one.progress
+	}
+	return nil
+}
+
+// waiting gives what a job's run waits for, nil when it has no run here.
+func (r *runs) waiting(key resource.Key) *waits {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if one := r.all[key]; one != nil && one.live {
+		return one.waits
 	}
 	return nil
 }

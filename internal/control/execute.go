@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
@@ -20,20 +22,35 @@ type execution struct {
 	output   objstore.Ref
 	work     workspace
 	progress *transform.Progress
+	waits    *waits
 	record   *recorder
 	feed     *feed
 	mask     *masker
+	// blueprint is what the job's instances are made of.
+	blueprint *fleet.Blueprint
+	// lost says that a runtime went away under the job.
+	lost atomic.Bool
 
 	mu     sync.Mutex
 	broken []*transform.Failure // of instances, in the order they came
 }
 
 // execute carries a job out, or goes on where an earlier server left it, and
-// gives the result; nil when ctx ended first. In the order of BT-32.
-func (c *Control) execute(ctx context.Context, j resource.TransformJob, p *transform.Progress) *transform.Result {
-	x := &execution{Control: c, job: j, progress: p, mask: newMasker(j.Model.Container.Environment, j.Spec.Environment)}
+// gives the result; nil when ctx ended first, or when a runtime went away: the job
+// is then taken up again. In the order of BT-32.
+func (c *Control) execute(ctx context.Context, j resource.TransformJob, r *run) *transform.Result {
+	environments := []map[string]string{j.Spec.Environment}
+	for _, container := range j.Model.All() {
+		environments = append(environments, container.Environment)
+	}
+	x := &execution{Control: c, job: j, progress: r.progress, waits: r.waits, mask: newMasker(environments...)}
 	err := x.run(ctx)
+	x.abandon(ctx)
 	if ctx.Err() != nil {
+		return nil
+	}
+	if x.lost.Load() {
+		c.Log.Warn("the runtime of a transform job stopped; the job is taken up again", "job", j.Name)
 		return nil
 	}
 	result, rerr := x.result(ctx)
@@ -74,11 +91,11 @@ func (x *execution) fail(f *transform.Failure) {
 
 // run is the whole path: wait for room, look at both ends, prepare, move.
 func (x *execution) run(ctx context.Context) (err error) {
-	n := int64(min(x.job.Spec.Resources.InstanceCount, x.MaxInstances)) // the setting may have come down since
-	if err := x.capacity.Acquire(ctx, n); err != nil {
+	release, err := x.takeRoom(ctx)
+	if err != nil {
 		return err
 	}
-	defer x.capacity.Release(n)
+	defer release()
 	if x.output, err = objstore.ParseURI(x.job.Spec.Output.S3OutputPath); err != nil {
 		return err
 	}
@@ -92,13 +109,52 @@ func (x *execution) run(ctx context.Context) (err error) {
 	if err := x.list(ctx); err != nil {
 		return err
 	}
-	if err := x.fetchModel(ctx); err != nil {
+	if err := x.prepare(ctx); err != nil {
 		return err
 	}
+	defer x.blueprint.Release()
 	x.feed = newFeed(x.State, x.job.Key, x.job.InputBucket)
 	x.record = newRecorder(ctx, x.State, x.job.Key)
 	defer func() { err = errors.Join(err, x.record.close()) }()
 	return x.runInstances(ctx)
+}
+
+// abandon ends the instances of an earlier server that this run did not come to
+// take over.
+func (x *execution) abandon(ctx context.Context) {
+	for i := range x.job.Spec.Resources.InstanceCount {
+		if err := x.Fleet.Abandon(context.WithoutCancel(ctx), instanceID(x.job, i)); err != nil {
+			x.Log.Warn("an instance of an earlier server was not ended", "job", x.job.Name, "error", err)
+		}
+	}
+}
+
+// takeRoom waits until this host has room for the job's instances.
+func (x *execution) takeRoom(ctx context.Context) (release func(), err error) {
+	n := int64(min(x.job.Spec.Resources.InstanceCount, x.MaxInstances)) // the setting may have come down since
+	x.waits.set("room", fmt.Sprintf("waits for room for %d instances; %d may run at once on this server", n, x.MaxInstances))
+	defer x.waits.set("room", "")
+	if err := x.capacity.Acquire(ctx, n); err != nil {
+		return nil, err
+	}
+	return func() { x.capacity.Release(n) }, nil
+}
+
+// prepare resolves the images, once for the job's life, and fetches the model.
+func (x *execution) prepare(ctx context.Context) (err error) {
+	defer x.waits.set("model", "")
+	x.blueprint, err = x.Fleet.Prepare(ctx, fleet.Needs{
+		Model: x.job.Model, Pinned: x.job.Images,
+		Writable: x.job.TagValue(writableTag) == "true",
+		Report:   func(what string) { x.waits.set("model", what) },
+	})
+	if err != nil || x.job.Images != nil {
+		return err
+	}
+	if err = x.apply(ctx, x.job.Key, resource.ImagesResolved{Images: x.blueprint.Images()}); err != nil {
+		x.blueprint.Release()
+	}
+	return err
 }
 
 // listBatch is how many objects are recorded in one transaction.
@@ -107,6 +163,8 @@ const listBatch = 1000
 // list records the job's input, object by object, once. A listing that was cut
 // short is begun anew, so that the job sees the input at one time.
 func (x *execution) list(ctx context.Context) error {
+	x.waits.set("input", "lists the input")
+	defer x.waits.set("input", "")
 	if !x.job.Listed {
 		if err := x.listAnew(ctx); err != nil {
 			return err

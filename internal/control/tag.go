@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,11 +14,38 @@ import (
 // maxTags is the number of tags that a resource may have (CP-60).
 const maxTags = 50
 
-// layoutTag chooses the output layout of one job, under either compat setting.
-const layoutTag = "sagebrush:output-layout"
+// The tags under our own prefix, which carry what has no field in the API.
+const (
+	// layoutTag chooses the output layout of one job, under either compat setting.
+	layoutTag = "sagebrush:output-layout"
+	// writableTag gives every instance of a job a model folder of its own that it
+	// may write to (CC-11).
+	writableTag = "sagebrush:writable-model"
+)
 
-// checkTags refuses tags that a resource cannot have. Under our own prefix only
-// tags that do something are accepted, so that a misspelt one is not ignored.
+// ownTags are those tags with the values that they may have.
+var ownTags = map[string][]string{
+	layoutTag:   {string(resource.LayoutSingle), string(resource.LayoutParts)},
+	writableTag: {"true", "false"},
+}
+
+// checkOwnTag refuses a tag under our own prefix that does nothing, so that a
+// misspelt one is not ignored.
+func checkOwnTag(t resource.Tag) error {
+	if !strings.HasPrefix(t.Key, "sagebrush:") {
+		return nil
+	}
+	values, known := ownTags[t.Key]
+	if !known {
+		return fault.New(fault.Invalid, "The tag %q is not one that Sagebrush knows. It knows %s.", t.Key, strings.Join(slices.Sorted(maps.Keys(ownTags)), ", "))
+	}
+	if !slices.Contains(values, t.Value) {
+		return fault.New(fault.Invalid, "The tag %s is %q, and may be %s.", t.Key, t.Value, strings.Join(values, " or "))
+	}
+	return nil
+}
+
+// checkTags refuses tags that a resource cannot have.
 func checkTags(tags []resource.Tag) error {
 	if len(tags) > maxTags {
 		return fault.New(fault.Limit, "The resource would have %d tags, and may have %d.", len(tags), maxTags)
@@ -31,11 +59,8 @@ func checkTags(tags []resource.Tag) error {
 		if strings.HasPrefix(strings.ToLower(t.Key), "aws:") {
 			return fault.New(fault.Invalid, "The tag key %q begins with aws:, which is reserved.", t.Key)
 		}
-		if strings.HasPrefix(t.Key, "sagebrush:") && t.Key != layoutTag {
-			return fault.New(fault.Invalid, "The tag %q is not one that Sagebrush knows. It knows %s.", t.Key, layoutTag)
-		}
-		if t.Key == layoutTag && t.Value != string(resource.LayoutSingle) && t.Value != string(resource.LayoutParts) {
-			return fault.New(fault.Invalid, "The tag %s is %q, and may be single or parts.", layoutTag, t.Value)
+		if err := checkOwnTag(t); err != nil {
+			return err
 		}
 	}
 	return nil

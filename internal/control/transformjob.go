@@ -33,6 +33,9 @@ func (c *Control) CreateTransformJob(ctx context.Context, key resource.Key, spec
 	if err != nil {
 		return "", c.createError(err, key, modelKey)
 	}
+	if model.Spec.MultiModel() || model.Spec.Direct {
+		return "", fault.New(fault.Invalid, "The model %q cannot be used in a transform job: Mode MultiModel and InferenceExecutionConfig Mode Direct are for endpoints, whose callers choose the model or the container.", c.ARN(modelKey))
+	}
 	if err := c.checkQuota(spec.Resources); err != nil {
 		return "", err
 	}

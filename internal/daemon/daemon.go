@@ -19,7 +19,9 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/config"
 	"github.com/sagebrush-ml/sagebrush/internal/control"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/modelcache"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
 )
@@ -84,13 +86,22 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		return err
 	}
 	logs := joblog.New(filepath.Join(d.data, "logs", "TransformJobs"), time.Now)
+	models, err := modelcache.Open(modelcache.Options{
+		Dir: filepath.Join(d.data, "models"), Store: objects, Bytes: int64(d.Config.ModelCacheGB) << 30, Log: d.Log, Now: time.Now,
+	})
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "the folder of the model cache in %s cannot be used", d.data)
+	}
 	c := d.Config
 	d.control, err = control.New(ctx, control.Options{
 		Account: c.Account, SeedCompat: c.Compat == config.Seed, AlwaysNewline: c.AlwaysNewline,
 		MaxInstances: c.MaxInstances, MaxAnswerBytes: int64(c.MaxAnswerMB) << 20,
 		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace,
-		State: store, Objects: objects, Driver: d.openDriver(), Remap: remap(c.Remap),
-		Logs: logs, Work: filepath.Join(d.data, "work"), Log: d.Log, Now: time.Now,
+		State: store, Objects: objects, Logs: logs, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
+		Fleet: fleet.New(fleet.Options{
+			Driver: d.openDriver(), Models: models, Remap: remap(c.Remap), Work: filepath.Join(d.data, "work", "instances"),
+			StopGrace: c.StopGrace, Patience: c.RuntimePatience, Log: d.Log, Now: time.Now,
+		}),
 	})
 	if err != nil {
 		return err

@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 )
 
 // testModel is a model server whose behaviour is chosen by the variable MODE:
@@ -49,6 +51,18 @@ func misbehave(mode string, w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+	case "suffix": // what this container adds, what it was sent, and under which type
+		w.Header().Set("Content-Type", "application/x-"+os.Getenv("NAME"))
+		fmt.Fprintf(w, "%s>%s(%s)", bytes.TrimSpace(body), os.Getenv("NAME"), r.Header.Get("Content-Type"))
+	case "large":
+		w.Write(make([]byte, 5<<20+1))
+	case "file":
+		data, err := os.ReadFile(filepath.Join(os.Getenv("SM_MODEL_DIR"), string(bytes.TrimSpace(body))))
+		if err != nil {
+			http.Error(w, "no such model file", http.StatusBadRequest)
+			return
+		}
+		w.Write(data)
 	case "malformed":
 		raw(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
 	case "headless":

@@ -9,6 +9,7 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -31,6 +32,9 @@ type Options struct {
 	// Spec is passed to the driver with Output wrapped, so that the last lines
 	// are at hand when the instance fails. Args nil becomes "serve" (CC-1).
 	Spec driver.Spec
+	// Adopt takes over the instance Spec.ID if one outlived the server, and starts
+	// one otherwise.
+	Adopt bool
 	// PingInterval is the time between pings, 1 s by default. While the port is
 	// closed it is tried ten times as often for the first seconds: a refused
 	// connection does not reach the container.
@@ -123,13 +127,23 @@ func Launch(ctx context.Context, o Options) (*Instance, error) {
 	in := &Instance{tail: newTail(o.Spec.Output), started: time.Now(), conns: make(map[*Conn]struct{})}
 	o.Spec.Output = io.Writer(in.tail)
 	in.opts = o
-	handle, err := o.Driver.Start(ctx, o.Spec)
-	if err != nil {
+	var err error
+	if in.handle, err = begin(ctx, o); err != nil {
 		return nil, err
 	}
-	in.handle = handle
 	go in.watchExit()
 	return in, nil
+}
+
+// begin adopts or starts.
+func begin(ctx context.Context, o Options) (driver.Handle, error) {
+	if o.Adopt {
+		h, err := o.Driver.Attach(ctx, o.Spec)
+		if err == nil || !errors.Is(err, driver.ErrNoInstance) {
+			return h, err
+		}
+	}
+	return o.Driver.Start(ctx, o.Spec)
 }
 
 // watchExit ends, soon after the instance, the requests that wait for it. It
@@ -148,6 +162,9 @@ func (in *Instance) ID() string { return in.handle.ID() }
 
 // Addr is the host:port where the container serves.
 func (in *Instance) Addr() string { return in.handle.Addr() }
+
+// Inside gives the path under which the container sees a folder of the Spec.
+func (in *Instance) Inside(path string) string { return in.handle.Inside(path) }
 
 // Exited is closed when the container has ended, for whatever reason.
 func (in *Instance) Exited() <-chan struct{} { return in.handle.Done() }

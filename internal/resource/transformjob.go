@@ -37,10 +37,19 @@ type TransformJob struct {
 	// InputBucket is where the objects are: a manifest may name another bucket.
 	Listed      bool
 	InputBucket string
+	// Images are what the model's images were resolved to when the job began, one
+	// for each container. A job that is taken up again runs the same (EP-22).
+	Images []DeployedImage `json:",omitempty"`
 	// Started is when the first instance served; zero until then (BT-31).
 	Started time.Time
 	// Ended is set with every terminal status.
 	Ended time.Time
+}
+
+// DeployedImage is an image as it was named and as it was resolved (EP-21).
+type DeployedImage struct {
+	Specified, Resolved string
+	ResolvedAt          time.Time
 }
 
 // MaxFailureReason bounds FailureReason, in characters (BT-91).
@@ -144,6 +153,8 @@ type TransformEvent interface{ transformEvent() }
 type (
 	// InputListed says that every input object has been recorded.
 	InputListed struct{ Bucket string }
+	// ImagesResolved says which images the job runs, once and for all.
+	ImagesResolved struct{ Images []DeployedImage }
 	// TransformStarted says that the first instance serves (BT-31).
 	TransformStarted struct{}
 	// TransformFinished says that every object succeeded.
@@ -157,6 +168,7 @@ type (
 )
 
 func (InputListed) transformEvent()       {}
+func (ImagesResolved) transformEvent()    {}
 func (TransformStarted) transformEvent()  {}
 func (TransformFinished) transformEvent() {}
 func (TransformBroke) transformEvent()    {}
@@ -175,6 +187,10 @@ func (j TransformJob) Apply(e TransformEvent, at time.Time) (TransformJob, error
 	switch e := e.(type) {
 	case InputListed:
 		j.Listed, j.InputBucket = true, e.Bucket
+	case ImagesResolved:
+		if j.Images == nil {
+			j.Images = e.Images
+		}
 	case TransformStarted:
 		if j.Started.IsZero() {
 			j.Started = at

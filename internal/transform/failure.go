@@ -14,6 +14,10 @@ import (
 // ErrInstanceGone ends a run whose instance can serve no more.
 var ErrInstanceGone = errors.New("the instance is gone")
 
+// ErrInstanceLost is in the error of an Invoker whose instance went away with its
+// runtime. It is nobody's fault: the object is not reported and is to be done again.
+var ErrInstanceLost = errors.New("the instance was lost with its runtime")
+
 // Class says whose fault a failure is; it begins the FailureReason (BT-91).
 type Class string
 
@@ -56,14 +60,23 @@ type RequestError struct {
 	Body   []byte
 	// Attempts counts the first one too.
 	Attempts int
+	// Container names the container, where an instance has several.
+	Container string
 	// Err says why there was no answer.
 	Err error
 }
 
 // Error says what the container did.
 func (e *RequestError) Error() string {
+	name := "the container"
+	if e.Container != "" {
+		name += " " + e.Container
+	}
 	if e.Status != 0 {
-		return fmt.Sprintf("the container answered %d after %s: %s", e.Status, attempts(e.Attempts), Quote(e.Body))
+		return fmt.Sprintf("%s answered %d after %s: %s", name, e.Status, attempts(e.Attempts), Quote(e.Body))
+	}
+	if e.Container != "" {
+		return fmt.Sprintf("%s: %v", name, e.Err)
 	}
 	return fmt.Sprint(e.Err)
 }

@@ -8,6 +8,7 @@ package transform
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -151,6 +152,9 @@ func (r *Runner) lane(ctx context.Context, feed Feed) error {
 		out.Err = r.object(ctx, o, &out.Counts)
 		if ctx.Err() != nil && out.Err != nil {
 			return context.Cause(ctx)
+		}
+		if errors.Is(out.Err, ErrInstanceLost) {
+			return ErrInstanceGone
 		}
 		r.Report(out)
 	}
