@@ -218,19 +218,10 @@ func (x *execution) serve(ctx context.Context, i int, in *fleet.Instance, log *j
 		},
 	})
 	err = r.Run(ctx, x.feed)
-	if err == nil && unanswered.Load() && closed(in.Exited()) {
+	if err == nil && unanswered.Load() && in.Gone() {
 		err = transform.ErrInstanceGone // it died on the last object, and that explains the failure
 	}
 	return err
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 // strategyOf reads a strategy as containers spell it (CC-30).

@@ -87,8 +87,19 @@ func (v *invoker) passable(i, size int) error {
 	if size <= maxBetween {
 		return nil
 	}
-	return &transform.RequestError{Attempts: 1, Err: fmt.Errorf("Received response from %s with status code 200. However, the request payload from %s to %s is %d bytes, which has exceeded the maximum limit of 5 MB.",
-		v.in.Name(i), v.in.Name(i), v.in.Name(i+1), size)}
+	return &transform.RequestError{Attempts: 1, Err: &tooLargeError{from: v.in.Name(i), to: v.in.Name(i + 1), size: size}}
+}
+
+// tooLargeError is a body that may not pass from one container to the next.
+type tooLargeError struct {
+	from, to string
+	size     int
+}
+
+// Error is the real service's sentence (CC-72).
+func (e *tooLargeError) Error() string {
+	return fmt.Sprintf("Received response from %s with status code 200. However, the request payload from %s to %s is %d bytes, which has exceeded the maximum limit of 5 MB.",
+		e.from, e.from, e.to, e.size)
 }
 
 // InvokeStream implements transform.Invoker: through a pipeline the bytes stream

@@ -61,7 +61,7 @@ func TestPipelineFailures(t *testing.T) {
 		want   string
 	}{
 		{"status", stage("two", "400"), "the container two answered 400 after 1 attempt"},
-		{"exit", stage("two", "exit"), "container two exited with code 7"},
+		{"exit", stage("two", "exit"), "container two exited with code 7 while the job ran. It last printed: I have seen enough"},
 		{"large", stage("two", "large"), "Received response from two with status code 200. However, the request payload from two to three is 5242881 bytes, which has exceeded the maximum limit of 5 MB."},
 	} {
 		for _, payload := range []int{1, 0} {

@@ -260,6 +260,19 @@ func (in *Instance) ModelsDir(i int) string { return in.models[i] }
 // no more.
 func (in *Instance) Exited() <-chan struct{} { return in.exited }
 
+// Gone reports whether any of the containers has ended. It may be true a moment
+// before Exited is closed.
+func (in *Instance) Gone() bool {
+	for _, c := range in.containers {
+		select {
+		case <-c.Exited():
+			return true
+		default:
+		}
+	}
+	return false
+}
+
 // Ended tells which container ended first and how. It waits for Exited.
 func (in *Instance) Ended() (name string, exit driver.Exit, tail string) {
 	i := in.first()
