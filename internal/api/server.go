@@ -44,15 +44,17 @@ type Options struct {
 // Server is the handler of the one port.
 type Server struct {
 	Options
-	verifier   *sigv4.Verifier
-	operations map[string]operation
-	own        http.Handler
+	verifier *sigv4.Verifier
+	services []service
+	own      http.Handler
 }
 
 // New makes a Server.
 func New(o Options) *Server {
 	s := &Server{Options: o, verifier: sigv4.NewVerifier(o.Now)}
-	s.operations = s.sageMaker()
+	s.services = []service{
+		{wire.SageMaker, s.sageMaker()}, // first: unsigned path style is for it alone
+	}
 	s.own = s.ownPaths()
 	return s
 }
@@ -65,7 +67,7 @@ type target int
 
 const (
 	toOwn target = iota
-	toSageMaker
+	toService
 	toQuery // STS and IAM
 	toS3
 	toUnknown
@@ -80,11 +82,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	scope, _ := sigv4.ScopeOf(r)
-	switch route(r, scope) {
+	to, service := s.route(r, scope)
+	switch to {
 	case toOwn:
 		s.own.ServeHTTP(w, r)
-	case toSageMaker:
-		s.serveSageMaker(w, r, scope)
+	case toService:
+		s.serveOperation(w, r, service, scope)
 	case toQuery:
 		s.serveQuery(w, r, scope, id)
 	case toS3:
@@ -105,42 +108,44 @@ func foreignPage(r *http.Request) bool {
 }
 
 // route decides by path, target and credential scope, in this order. What nobody
-// else claims is S3's, whose paths can be anything.
-func route(r *http.Request, scope sigv4.Scope) target {
+// else claims is S3's, whose paths can be anything. The service is set for
+// toService.
+func (s *Server) route(r *http.Request, scope sigv4.Scope) (target, *service) {
+	if strings.HasPrefix(r.URL.Path, "/-/") {
+		return toOwn, nil
+	}
 	header := r.Header.Get("X-Amz-Target")
+	prefix, _, named := strings.Cut(header, ".")
+	for i := range s.services {
+		if v := &s.services[i]; named && prefix == v.Target || header == "" && scope.Service == v.Signing {
+			return toService, v
+		}
+	}
 	switch {
-	case strings.HasPrefix(r.URL.Path, "/-/"):
-		return toOwn
-	case strings.HasPrefix(header, "SageMaker."):
-		return toSageMaker
 	case header != "":
-		return toUnknown
+		return toUnknown, nil
+	case scope.Service == "sts", scope.Service == "iam":
+		return toQuery, nil
+	case scope.Service == "s3", scope.Service == "s3express":
+		return toS3, nil
+	case scope.Service == "":
+		return s.routeUnsigned(r)
 	}
-	switch scope.Service {
-	case "sagemaker":
-		return toSageMaker
-	case "sts", "iam":
-		return toQuery
-	case "s3", "s3express":
-		return toS3
-	case "":
-		return routeUnsigned(r)
-	}
-	return toUnknown
+	return toUnknown, nil
 }
 
 // routeUnsigned tells requests without a signature apart: path style by the name
-// of an operation, the query protocol by its form.
-func routeUnsigned(r *http.Request) target {
+// of an operation of SageMaker, the query protocol by its form.
+func (s *Server) routeUnsigned(r *http.Request) (target, *service) {
 	if r.Method == http.MethodPost {
-		if wire.Known(strings.Trim(r.URL.Path, "/")) {
-			return toSageMaker
+		if wire.SageMaker.Known(strings.Trim(r.URL.Path, "/")) {
+			return toService, &s.services[0]
 		}
 		if r.URL.Path == "/" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-			return toQuery
+			return toQuery, nil
 		}
 	}
-	return toS3
+	return toS3, nil
 }
 
 // wanted names what a request asked for that is not served.
@@ -162,9 +167,15 @@ func clip(s string) string {
 // operation serves one operation; a nil answer is an empty body (CP-3).
 type operation func(ctx context.Context, region string, body []byte) (wire.Message, error)
 
-// serveSageMaker serves an operation by its target header, or by its path.
-func (s *Server) serveSageMaker(w http.ResponseWriter, r *http.Request, scope sigv4.Scope) {
-	name := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "SageMaker.")
+// service is a service of AWS with what serves its operations, by name.
+type service struct {
+	*wire.Service
+	operations map[string]operation
+}
+
+// serveOperation serves an operation by its target header, or by its path.
+func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, v *service, scope sigv4.Scope) {
+	name := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), v.Target+".")
 	if name == "" {
 		name = strings.Trim(r.URL.Path, "/")
 	}
@@ -177,9 +188,9 @@ func (s *Server) serveSageMaker(w http.ResponseWriter, r *http.Request, scope si
 		s.fail(w, r, err)
 		return
 	}
-	do, ok := s.operations[name]
+	do, ok := v.operations[name]
 	if !ok {
-		s.fail(w, r, unknown(name))
+		s.fail(w, r, unknown(v, name))
 		return
 	}
 	out, err := do(r.Context(), s.region(scope), body)
@@ -194,11 +205,11 @@ func (s *Server) serveSageMaker(w http.ResponseWriter, r *http.Request, scope si
 }
 
 // unknown is the refusal of an operation; the runtime's paths have no target.
-func unknown(name string) error {
+func unknown(v *service, name string) error {
 	if strings.HasPrefix(name, "endpoints/") {
 		return wire.Errorf(wire.UnknownOperationException, "Invocations of endpoints are not supported by this version of Sagebrush.")
 	}
-	return wire.UnknownOperation(name)
+	return v.UnknownOperation(name)
 }
 
 const jsonType = "application/x-amz-json-1.1"

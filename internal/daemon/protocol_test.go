@@ -64,11 +64,11 @@ func TestEveryOtherOperation(t *testing.T) {
 		if status != 400 || out["__type"] != "UnknownOperationException" {
 			t.Errorf("%.20s: %d %v", op, status, out)
 		}
-		if wire.Known(op) && !strings.Contains(out["message"].(string), op) {
+		if wire.SageMaker.Known(op) && !strings.Contains(out["message"].(string), op) {
 			t.Errorf("%s is not named: %v", op, out)
 		}
 	}
-	for _, op := range wire.Operations() {
+	for _, op := range wire.SageMaker.Served {
 		if status, out := call(t, d, op.Name, map[string]any{}); status >= 500 || out["__type"] == "UnknownOperationException" {
 			t.Errorf("%s is in the model's table and not served: %d %v", op.Name, status, out)
 		}

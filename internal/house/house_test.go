@@ -45,6 +45,8 @@ var levels = map[string]int{
 	"internal/state":               2,
 	"internal/instance":            2,
 	"internal/wire":                2,
+	"internal/wire/cwlogs":         3,
+	"internal/wire/wiretest":       3,
 	"internal/s3api":               3,
 	"internal/modelcache":          2,
 	"internal/fleet":               3,

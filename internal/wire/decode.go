@@ -56,8 +56,9 @@ func unmarshal(body []byte, m Message) error {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return nil
 	}
-	d := decoder{json: jsontext.NewDecoder(bytes.NewBuffer(body)), path: make(path, 0, 8)}
-	if err := d.value(m.shape(), reflect.ValueOf(m).Elem()); err != nil {
+	service, id := m.Schema()
+	d := decoder{json: jsontext.NewDecoder(bytes.NewBuffer(body)), shapes: service.Shapes, path: make(path, 0, 8)}
+	if err := d.value(id, reflect.ValueOf(m).Elem()); err != nil {
 		return err
 	}
 	switch _, err := d.json.ReadToken(); {
@@ -70,28 +71,29 @@ func unmarshal(body []byte, m Message) error {
 }
 
 type decoder struct {
-	json *jsontext.Decoder
-	path path
+	json   *jsontext.Decoder
+	shapes []Shape
+	path   path
 }
 
 // value reads the next JSON value into v, which must be settable.
-func (d *decoder) value(id shapeID, v reflect.Value) error {
-	s := &shapes[id]
+func (d *decoder) value(id ShapeID, v reflect.Value) error {
+	s := &d.shapes[id]
 	got := d.json.PeekKind()
 	if got == jsontext.KindInvalid {
 		_, err := d.json.ReadToken()
 		return notJSON(err)
 	}
-	switch s.kind {
-	case kindStructure, kindMap:
+	switch s.Kind {
+	case KindStructure, KindMap:
 		if got != jsontext.KindBeginObject {
 			return d.mismatch(got, s)
 		}
-		if s.kind == kindMap {
+		if s.Kind == KindMap {
 			return d.mapping(s, v)
 		}
 		return d.structure(s, v)
-	case kindList:
+	case KindList:
 		if got != jsontext.KindBeginArray {
 			return d.mismatch(got, s)
 		}
@@ -100,7 +102,7 @@ func (d *decoder) value(id shapeID, v reflect.Value) error {
 	return d.scalar(got, s, v)
 }
 
-func (d *decoder) structure(s *shape, v reflect.Value) error {
+func (d *decoder) structure(s *Shape, v reflect.Value) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return notJSON(err)
 	}
@@ -121,7 +123,7 @@ func (d *decoder) structure(s *shape, v reflect.Value) error {
 }
 
 // member reads the value of the member number i; -1 is an unknown one.
-func (d *decoder) member(s *shape, i int, v reflect.Value) error {
+func (d *decoder) member(s *Shape, i int, v reflect.Value) error {
 	if i < 0 || d.json.PeekKind() == jsontext.KindNull {
 		return d.skip()
 	}
@@ -130,9 +132,9 @@ func (d *decoder) member(s *shape, i int, v reflect.Value) error {
 		field.Set(reflect.New(field.Type().Elem()))
 		field = field.Elem()
 	}
-	d.path.member(s.members[i].name)
+	d.path.member(s.Members[i].Name)
 	defer d.path.pop()
-	return d.value(s.members[i].shape, field)
+	return d.value(s.Members[i].Shape, field)
 }
 
 // name reads the name of a member. The bytes are valid until the next read.
@@ -144,7 +146,7 @@ func (d *decoder) name() ([]byte, error) {
 	return unquote(raw)
 }
 
-func (d *decoder) list(s *shape, v reflect.Value) error {
+func (d *decoder) list(s *Shape, v reflect.Value) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return notJSON(err)
 	}
@@ -164,7 +166,7 @@ func (d *decoder) list(s *shape, v reflect.Value) error {
 		v.SetLen(n + 1)
 		v.Index(n).SetZero()
 		d.path.element(n)
-		if err := d.value(s.elem, v.Index(n)); err != nil {
+		if err := d.value(s.Elem, v.Index(n)); err != nil {
 			return err
 		}
 		d.path.pop()
@@ -173,7 +175,7 @@ func (d *decoder) list(s *shape, v reflect.Value) error {
 	return notJSON(err)
 }
 
-func (d *decoder) mapping(s *shape, v reflect.Value) error {
+func (d *decoder) mapping(s *Shape, v reflect.Value) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return notJSON(err)
 	}
@@ -197,7 +199,7 @@ func (d *decoder) mapping(s *shape, v reflect.Value) error {
 		key := string(name)
 		d.path.mapKey(key)
 		elem := reflect.New(v.Type().Elem()).Elem()
-		if err := d.value(s.elem, elem); err != nil {
+		if err := d.value(s.Elem, elem); err != nil {
 			return err
 		}
 		d.path.pop()
@@ -214,9 +216,9 @@ func (d *decoder) mapping(s *shape, v reflect.Value) error {
 // room says whether element n of a list or map is kept. One more than allowed
 // is kept, so that validation sees the violation; what comes after costs no
 // memory.
-func (d *decoder) room(s *shape, n int) (bool, error) {
-	if s.bounds&hasMax != 0 {
-		return n <= int(s.max), nil
+func (d *decoder) room(s *Shape, n int) (bool, error) {
+	if s.Bounds&HasMax != 0 {
+		return n <= int(s.Max), nil
 	}
 	if n >= maxElements {
 		return false, Errorf(SerializationException, "More than %d elements%s.", maxElements, d.where())

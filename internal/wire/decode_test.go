@@ -146,33 +146,3 @@ func TestSurplusElementsAreNotKept(t *testing.T) {
 		t.Errorf("%d tags, %v", len(in.Tags), err)
 	}
 }
-
-// Whatever a stranger sends, Decode returns a value that passes Validate and
-// survives encoding, or an *Error of one of its two codes; it never panics.
-func FuzzDecode(f *testing.F) {
-	ops := Operations()
-	for i, op := range ops {
-		f.Add(i, body(f, sample(f, op.NewInput().shape())))
-	}
-	f.Add(0, []byte(createTransformJob))
-	f.Add(1, []byte(`{"Tags":[{"Key":1}],"x":[[[`))
-	f.Fuzz(func(t *testing.T, i int, b []byte) {
-		op := ops[uint(i)%uint(len(ops))]
-		in := op.NewInput()
-		if err := DecodeInto(b, in); err != nil {
-			e, ok := err.(*Error)
-			if !ok || e.Status != 400 || e.Code != ValidationException && e.Code != SerializationException {
-				t.Fatalf("%v", err)
-			}
-			return
-		}
-		text := Encode(in)
-		again := op.NewInput()
-		if err := DecodeInto(text, again); err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-		if second := Encode(again); string(second) != string(text) {
-			t.Fatalf("%s\n%s", text, second)
-		}
-	})
-}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -18,23 +19,25 @@ func Encode(m Message) []byte { return Append(nil, m) }
 
 // Append is Encode for a caller who has a buffer; it returns the extended one.
 func Append(dst []byte, m Message) []byte {
-	return appendValue(dst, &shapes[m.shape()], reflect.ValueOf(m).Elem())
+	service, id := m.Schema()
+	return appendValue(dst, service.Shapes, id, reflect.ValueOf(m).Elem())
 }
 
-func appendValue(dst []byte, s *shape, v reflect.Value) []byte {
-	switch s.kind {
-	case kindStructure:
-		return appendStructure(dst, s, v)
-	case kindList:
+func appendValue(dst []byte, shapes []Shape, id ShapeID, v reflect.Value) []byte {
+	s := &shapes[id]
+	switch s.Kind {
+	case KindStructure:
+		return appendStructure(dst, shapes, s, v)
+	case KindList:
 		dst = append(dst, '[')
 		for i := range v.Len() {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = appendValue(dst, &shapes[s.elem], v.Index(i))
+			dst = appendValue(dst, shapes, s.Elem, v.Index(i))
 		}
 		return append(dst, ']')
-	case kindMap:
+	case KindMap:
 		dst = append(dst, '{')
 		for i, k := range sortedKeys(v) {
 			if i > 0 {
@@ -42,25 +45,27 @@ func appendValue(dst []byte, s *shape, v reflect.Value) []byte {
 			}
 			dst = appendString(dst, k.String())
 			dst = append(dst, ':')
-			dst = appendValue(dst, &shapes[s.elem], v.MapIndex(k))
+			dst = appendValue(dst, shapes, s.Elem, v.MapIndex(k))
 		}
 		return append(dst, '}')
-	case kindString:
+	case KindString:
 		return appendString(dst, v.String())
-	case kindBoolean:
+	case KindBlob:
+		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), v.Bytes()), '"')
+	case KindBoolean:
 		return strconv.AppendBool(dst, v.Bool())
-	case kindInteger, kindLong:
+	case KindInteger, KindLong:
 		return strconv.AppendInt(dst, v.Int(), 10)
-	case kindFloat, kindDouble:
+	case KindFloat, KindDouble:
 		return appendFloat(dst, v.Float(), v.Type().Bits())
 	}
 	return appendTime(dst, v.Interface().(time.Time))
 }
 
-func appendStructure(dst []byte, s *shape, v reflect.Value) []byte {
+func appendStructure(dst []byte, shapes []Shape, s *Shape, v reflect.Value) []byte {
 	dst = append(dst, '{')
 	comma := false
-	for i := range s.members {
+	for i := range s.Members {
 		field := v.Field(i)
 		if field.IsNil() {
 			continue
@@ -73,9 +78,9 @@ func appendStructure(dst []byte, s *shape, v reflect.Value) []byte {
 		}
 		comma = true
 		dst = append(dst, '"')
-		dst = append(dst, s.members[i].name...)
+		dst = append(dst, s.Members[i].Name...)
 		dst = append(dst, '"', ':')
-		dst = appendValue(dst, &shapes[s.members[i].shape], field)
+		dst = appendValue(dst, shapes, s.Members[i].Shape, field)
 	}
 	return append(dst, '}')
 }

@@ -1,10 +1,7 @@
 package wire
 
 import (
-	"flag"
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -69,38 +66,5 @@ func TestEncodeFloats(t *testing.T) {
 	}
 	if got := string(appendFloat(nil, float64(float32(0.1)), 32)); got != "0.1" {
 		t.Errorf("float32: %s", got)
-	}
-}
-
-var rewrite = flag.Bool("rewrite", false, "rewrite the golden files")
-
-// A request with every member set, for each operation, as a file: what a change
-// of the model or of the structs does to the wire is seen in review. Each is
-// read back and written again, byte by byte.
-func TestGoldenRequests(t *testing.T) {
-	t.Parallel()
-	for _, op := range Operations() {
-		file := filepath.Join("testdata", op.Name+".json")
-		in := op.NewInput()
-		if err := DecodeInto(body(t, sample(t, in.shape())), in); err != nil {
-			t.Fatal(err)
-		}
-		got := append(Encode(in), '\n')
-		if *rewrite {
-			if err := os.WriteFile(file, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(got) != string(want) {
-			t.Errorf("%s:\n got %s\nwant %s", file, got, want)
-		}
-		again := op.NewInput()
-		if err := DecodeInto(want, again); err != nil || string(Encode(again))+"\n" != string(want) {
-			t.Errorf("%s: read back as %s, %v", file, Encode(again), err)
-		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 )
 
-// Code is an error code of the SageMaker control plane: what a client finds in
-// "__type".
+// Code is an error code of a service: what a client finds in "__type". Those of
+// SageMaker are here, those of other services are generated beside their structs.
 type Code string
 
 // The codes that the API model declares (CP-6).
@@ -39,7 +39,7 @@ const (
 // maxMessage bounds the message of a modelled error, in characters (CP-6).
 const maxMessage = 1024
 
-// modelled says whether the API model declares the code.
+// modelled says whether SageMaker's model declares the code.
 func (c Code) modelled() bool {
 	switch c {
 	case ConflictException, ResourceInUse, ResourceLimitExceeded, ResourceNotFound:
@@ -75,18 +75,6 @@ func Errorf(code Code, format string, args ...any) *Error {
 		e.Message = clip(e.Message, maxMessage)
 	}
 	return e
-}
-
-// UnknownOperation is the answer to an operation that is not served. It tells an
-// operation of SageMaker that Sagebrush lacks from one that does not exist.
-func UnknownOperation(name string) *Error {
-	switch {
-	case name == "":
-		return Errorf(UnknownOperationException, "The request names no operation. Send the header X-Amz-Target: SageMaker.<operation>.")
-	case Known(name):
-		return Errorf(UnknownOperationException, "The SageMaker operation %s is not supported by Sagebrush.", name)
-	}
-	return Errorf(UnknownOperationException, "SageMaker has no operation '%s'.", printable(name))
 }
 
 // Error is for logs. It does not show the cause; use errors.Unwrap for that.

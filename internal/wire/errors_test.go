@@ -81,7 +81,7 @@ func TestUnknownOperation(t *testing.T) {
 		"":                          "The request names no operation. Send the header X-Amz-Target: SageMaker.<operation>.",
 		strings.Repeat("x", 10_000): "SageMaker has no operation '" + strings.Repeat("x", maxPrinted) + "...'.",
 	} {
-		if e := UnknownOperation(name); e.Code != UnknownOperationException || e.Status != 400 || e.Message != want {
+		if e := SageMaker.UnknownOperation(name); e.Code != UnknownOperationException || e.Status != 400 || e.Message != want {
 			t.Errorf("%v", e)
 		}
 	}

@@ -74,9 +74,9 @@ func (s *officialShape) members(t *testing.T) (all [][2]string) {
 	return all
 }
 
-var kindNames = map[string]kind{
-	"structure": kindStructure, "list": kindList, "map": kindMap, "string": kindString, "integer": kindInteger,
-	"long": kindLong, "float": kindFloat, "double": kindDouble, "boolean": kindBoolean, "timestamp": kindTimestamp,
+var kindNames = map[string]Kind{
+	"structure": KindStructure, "list": KindList, "map": KindMap, "string": KindString, "integer": KindInteger,
+	"long": KindLong, "float": KindFloat, "double": KindDouble, "boolean": KindBoolean, "timestamp": KindTimestamp,
 }
 
 // The served operations have exactly the model of August 2026: members, their
@@ -88,35 +88,40 @@ func TestTablesAreTheOfficialModel(t *testing.T) {
 	c := comparer{t: t, m: m, seen: map[string]bool{}, beyond: map[string][]string{
 		"AssemblyType": {"RecordIO"}, // SD-6
 	}}
-	for _, op := range Operations() {
+	for _, op := range SageMaker.Served {
 		o, ok := m.Operations[op.Name]
 		if !ok {
 			t.Errorf("%s is no operation", op.Name)
 			continue
 		}
-		c.compare(o.Input.Shape, op.NewInput().shape())
+		c.compare(o.Input.Shape, idOf(op.NewInput()))
 		if (o.Output == nil) != (op.NewOutput() == nil) {
 			t.Errorf("%s: the model's output is %v (CP-3)", op.Name, o.Output)
 		} else if o.Output != nil {
-			c.compare(o.Output.Shape, op.NewOutput().shape())
+			c.compare(o.Output.Shape, idOf(op.NewOutput()))
 		}
 	}
 	if len(c.seen) != len(shapes) {
 		t.Errorf("%d shapes are generated, the model reaches %d", len(shapes), len(c.seen))
 	}
 	for name := range m.Operations {
-		if !Known(name) {
+		if !SageMaker.Known(name) {
 			t.Errorf("operation %s is not known", name)
 		}
 	}
-	if len(known) != len(m.Operations) {
-		t.Errorf("%d operations are known, the model has %d", len(known), len(m.Operations))
+	if len(names) != len(m.Operations) {
+		t.Errorf("%d operations are known, the model has %d", len(names), len(m.Operations))
 	}
 	for name, s := range m.Shapes {
 		if s.Exception != Code(name).modelled() {
 			t.Errorf("exception %s: modelled = %v (CP-6)", name, s.Exception)
 		}
 	}
+}
+
+func idOf(m Message) ShapeID {
+	_, id := m.Schema()
+	return id
 }
 
 type comparer struct {
@@ -126,7 +131,7 @@ type comparer struct {
 	beyond map[string][]string
 }
 
-func (c *comparer) compare(name string, id shapeID) {
+func (c *comparer) compare(name string, id ShapeID) {
 	if c.seen[name] {
 		return
 	}
@@ -134,61 +139,41 @@ func (c *comparer) compare(name string, id shapeID) {
 	o, s := c.m.Shapes[name], &shapes[id]
 	bad := func(what string, got, want any) {
 		c.t.Helper()
-		c.t.Errorf("%s (%s): %s is %v, the model has %v", name, s.name, what, got, want)
+		c.t.Errorf("%s (%s): %s is %v, the model has %v", name, s.Name, what, got, want)
 	}
-	if want, ok := kindNames[o.Type]; !ok || want != s.kind {
-		bad("kind", s.kind, o.Type)
+	if want, ok := kindNames[o.Type]; !ok || want != s.Kind {
+		bad("kind", s.Kind, o.Type)
 	}
-	if (o.Min != nil) != (s.bounds&hasMin != 0) || (o.Min != nil && *o.Min != s.min) {
-		bad("min", s.min, o.Min)
+	if (o.Min != nil) != (s.Bounds&HasMin != 0) || (o.Min != nil && *o.Min != s.Min) {
+		bad("min", s.Min, o.Min)
 	}
-	if (o.Max != nil) != (s.bounds&hasMax != 0) || (o.Max != nil && *o.Max != s.max) {
-		bad("max", s.max, o.Max)
+	if (o.Max != nil) != (s.Bounds&HasMax != 0) || (o.Max != nil && *o.Max != s.Max) {
+		bad("max", s.Max, o.Max)
 	}
-	if (o.Pattern != "") != (s.pattern != nil) || (s.pattern != nil && o.Pattern != s.pattern.text) {
-		bad("pattern", s.pattern, o.Pattern)
+	if (o.Pattern != "") != (s.Pattern != nil) || (s.Pattern != nil && o.Pattern != s.Pattern.Text) {
+		bad("pattern", s.Pattern, o.Pattern)
 	}
-	if !slices.Equal(s.enum, append(slices.Clone(o.Enum), c.beyond[name]...)) {
-		bad("enum", s.enum, o.Enum)
+	if !slices.Equal(s.Enum, append(slices.Clone(o.Enum), c.beyond[name]...)) {
+		bad("enum", s.Enum, o.Enum)
 	}
 	if o.Member != nil {
-		c.compare(o.Member.Shape, s.elem)
+		c.compare(o.Member.Shape, s.Elem)
 	}
 	if o.Key != nil {
-		c.compare(o.Key.Shape, s.key)
-		c.compare(o.Value.Shape, s.elem)
+		c.compare(o.Key.Shape, s.Key)
+		c.compare(o.Value.Shape, s.Elem)
 	}
 	want := o.members(c.t)
-	if len(want) != len(s.members) {
-		bad("members", s.members, want)
+	if len(want) != len(s.Members) {
+		bad("members", s.Members, want)
 		return
 	}
 	for i, w := range want {
-		got := s.members[i]
-		if got.name != w[0] || got.required != slices.Contains(o.Required, w[0]) {
+		got := s.Members[i]
+		if got.Name != w[0] || got.Required != slices.Contains(o.Required, w[0]) {
 			bad("member", got, w)
 		}
-		c.compare(w[1], got.shape)
-	}
-}
-
-// The tables and the structs agree: fields are in the order of the members.
-func TestStructsFollowTables(t *testing.T) {
-	t.Parallel()
-	for _, op := range Operations() {
-		for _, m := range []Message{op.NewInput(), op.NewOutput()} {
-			if m != nil {
-				checkFields(t, m)
-			}
-		}
-	}
-	for i := range shapes {
-		if s := &shapes[i]; s.pattern != nil && (s.bounds&hasMax == 0 || s.max*4 > longestMatched) {
-			t.Errorf("%s has a pattern and no maximum length that bounds the work", s.name)
-		}
-	}
-	if !slices.IsSortedFunc(served[:], func(a, b Operation) int { return strings.Compare(a.Name, b.Name) }) || !slices.IsSorted(known[:]) {
-		t.Error("served and known must be sorted")
+		c.compare(w[1], got.Shape)
 	}
 }
 
@@ -205,12 +190,12 @@ func TestLookup(t *testing.T) {
 		{"createTransformJob", false, false},
 		{"", false, false},
 	} {
-		op, ok := Lookup(tt.name)
-		if ok != tt.served || Known(tt.name) != tt.known || (ok && op.Name != tt.name) {
-			t.Errorf("%q: served %v, known %v", tt.name, ok, Known(tt.name))
+		op, ok := SageMaker.Lookup(tt.name)
+		if ok != tt.served || SageMaker.Known(tt.name) != tt.known || (ok && op.Name != tt.name) {
+			t.Errorf("%q: served %v, known %v", tt.name, ok, SageMaker.Known(tt.name))
 		}
 	}
-	if len(known) != 403 {
-		t.Errorf("%d operations are known, SageMaker had 403 in August 2026", len(known))
+	if len(names) != 403 {
+		t.Errorf("%d operations are known, SageMaker had 403 in August 2026", len(names))
 	}
 }

@@ -2,23 +2,34 @@
 
 package wire
 
-// served is sorted by name and never written to.
-var served = [...]Operation{
-	{Name: "AddTags", newInput: func() Message { return new(AddTagsInput) }, newOutput: func() Message { return new(AddTagsOutput) }},
-	{Name: "CreateModel", newInput: func() Message { return new(CreateModelInput) }, newOutput: func() Message { return new(CreateModelOutput) }},
-	{Name: "CreateTransformJob", newInput: func() Message { return new(CreateTransformJobInput) }, newOutput: func() Message { return new(CreateTransformJobOutput) }},
-	{Name: "DeleteModel", newInput: func() Message { return new(DeleteModelInput) }},
-	{Name: "DeleteTags", newInput: func() Message { return new(DeleteTagsInput) }, newOutput: func() Message { return new(DeleteTagsOutput) }},
-	{Name: "DescribeModel", newInput: func() Message { return new(DescribeModelInput) }, newOutput: func() Message { return new(DescribeModelOutput) }},
-	{Name: "DescribeTransformJob", newInput: func() Message { return new(DescribeTransformJobInput) }, newOutput: func() Message { return new(DescribeTransformJobOutput) }},
-	{Name: "ListModels", newInput: func() Message { return new(ListModelsInput) }, newOutput: func() Message { return new(ListModelsOutput) }},
-	{Name: "ListTags", newInput: func() Message { return new(ListTagsInput) }, newOutput: func() Message { return new(ListTagsOutput) }},
-	{Name: "ListTransformJobs", newInput: func() Message { return new(ListTransformJobsInput) }, newOutput: func() Message { return new(ListTransformJobsOutput) }},
-	{Name: "StopTransformJob", newInput: func() Message { return new(StopTransformJobInput) }},
+// SageMaker is SageMaker.
+var SageMaker = &Service{
+	Name:    "SageMaker",
+	Target:  "SageMaker",
+	Signing: "sagemaker",
+	Invalid: "ValidationException",
+	Shapes:  shapes[:],
+	Served:  served[:],
+	Names:   names[:],
 }
 
-// known is sorted and never written to.
-var known = [...]string{
+// served is sorted by name and never written to.
+var served = [...]Operation{
+	{Name: "AddTags", Input: func() Message { return new(AddTagsInput) }, Output: func() Message { return new(AddTagsOutput) }},
+	{Name: "CreateModel", Input: func() Message { return new(CreateModelInput) }, Output: func() Message { return new(CreateModelOutput) }},
+	{Name: "CreateTransformJob", Input: func() Message { return new(CreateTransformJobInput) }, Output: func() Message { return new(CreateTransformJobOutput) }},
+	{Name: "DeleteModel", Input: func() Message { return new(DeleteModelInput) }},
+	{Name: "DeleteTags", Input: func() Message { return new(DeleteTagsInput) }, Output: func() Message { return new(DeleteTagsOutput) }},
+	{Name: "DescribeModel", Input: func() Message { return new(DescribeModelInput) }, Output: func() Message { return new(DescribeModelOutput) }},
+	{Name: "DescribeTransformJob", Input: func() Message { return new(DescribeTransformJobInput) }, Output: func() Message { return new(DescribeTransformJobOutput) }},
+	{Name: "ListModels", Input: func() Message { return new(ListModelsInput) }, Output: func() Message { return new(ListModelsOutput) }},
+	{Name: "ListTags", Input: func() Message { return new(ListTagsInput) }, Output: func() Message { return new(ListTagsOutput) }},
+	{Name: "ListTransformJobs", Input: func() Message { return new(ListTransformJobsInput) }, Output: func() Message { return new(ListTransformJobsOutput) }},
+	{Name: "StopTransformJob", Input: func() Message { return new(StopTransformJobInput) }},
+}
+
+// names is sorted and never written to.
+var names = [...]string{
 	"AddAssociation",
 	"AddTags",
 	"AssociateTrialComponent",

@@ -16,13 +16,14 @@ const maxPrinted = 1024
 // printer writes values into error texts in the form of the service: lists as
 // [a, b], maps as {k=v}, structures as Name(member=value).
 type printer struct {
-	b    strings.Builder
-	full bool
+	shapes []Shape
+	b      strings.Builder
+	full   bool
 }
 
 // quoted writes a value for an error text, bounded and in quotes.
-func quoted(s *shape, v reflect.Value) string {
-	var p printer
+func quoted(shapes []Shape, s *Shape, v reflect.Value) string {
+	p := printer{shapes: shapes}
 	p.value(s, v)
 	return "'" + p.b.String() + "'"
 }
@@ -59,29 +60,41 @@ func (p *printer) text(text string) {
 	}
 }
 
-func (p *printer) value(s *shape, v reflect.Value) {
-	switch s.kind {
-	case kindStructure:
+func (p *printer) value(s *Shape, v reflect.Value) {
+	switch s.Kind {
+	case KindStructure:
 		p.structure(s, v)
-	case kindList:
+	case KindList:
 		p.text("[")
 		for i := 0; i < v.Len() && !p.full; i++ {
 			p.comma(i)
-			p.value(&shapes[s.elem], v.Index(i))
+			p.value(&p.shapes[s.Elem], v.Index(i))
 		}
 		p.text("]")
-	case kindMap:
+	case KindMap:
 		p.mapping(s, v)
-	case kindString:
-		p.text(v.String())
-	case kindTimestamp:
+	case KindString, KindBlob:
+		p.scalar(s, v)
+	case KindTimestamp:
 		p.text(v.Interface().(time.Time).Format(time.RFC3339Nano))
 	default:
 		p.text(fmt.Sprint(v.Interface()))
 	}
 }
 
-func (p *printer) mapping(s *shape, v reflect.Value) {
+// scalar writes a text as it is and a blob by its size; neither when secret.
+func (p *printer) scalar(s *Shape, v reflect.Value) {
+	switch {
+	case s.Secret:
+		p.text("***")
+	case s.Kind == KindBlob:
+		p.text(strconv.Itoa(v.Len()) + " bytes")
+	default:
+		p.text(v.String())
+	}
+}
+
+func (p *printer) mapping(s *Shape, v reflect.Value) {
 	p.text("{")
 	for i, k := range sortedKeys(v) {
 		if p.full {
@@ -90,19 +103,19 @@ func (p *printer) mapping(s *shape, v reflect.Value) {
 		p.comma(i)
 		p.text(k.String())
 		p.text("=")
-		if s.secret {
+		if s.Secret {
 			p.text("***")
 		} else {
-			p.value(&shapes[s.elem], v.MapIndex(k))
+			p.value(&p.shapes[s.Elem], v.MapIndex(k))
 		}
 	}
 	p.text("}")
 }
 
-func (p *printer) structure(s *shape, v reflect.Value) {
-	p.text(s.name + "(")
+func (p *printer) structure(s *Shape, v reflect.Value) {
+	p.text(s.Name + "(")
 	n := 0
-	for i, m := range s.members {
+	for i, m := range s.Members {
 		field := v.Field(i)
 		if field.IsNil() {
 			continue
@@ -112,8 +125,8 @@ func (p *printer) structure(s *shape, v reflect.Value) {
 		}
 		p.comma(n)
 		n++
-		p.text(lowerFirst(m.name) + "=")
-		p.value(&shapes[m.shape], field)
+		p.text(lowerFirst(m.Name) + "=")
+		p.value(&p.shapes[m.Shape], field)
 	}
 	p.text(")")
 }

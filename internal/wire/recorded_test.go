@@ -24,7 +24,7 @@ func TestRecordedAnswers(t *testing.T) {
 	name := regexp.MustCompile(`api\.sagemaker\.(\w+)_\d+\.json$`)
 	n := 0
 	for _, file := range files {
-		op, ok := Lookup(name.FindStringSubmatch(file)[1])
+		op, ok := SageMaker.Lookup(name.FindStringSubmatch(file)[1])
 		if !ok || op.NewOutput() == nil {
 			continue
 		}
@@ -88,4 +88,14 @@ func withTimes(v any) any {
 		}
 	}
 	return v
+}
+
+// body writes a JSON value.
+func body(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/base64"
 	"math"
 	"reflect"
 	"strconv"
@@ -12,8 +13,8 @@ import (
 
 // scalar reads a value that is no list, map or structure. got is the kind of
 // the next JSON value.
-func (d *decoder) scalar(got jsontext.Kind, s *shape, v reflect.Value) error {
-	if !accepts(s.kind, got) {
+func (d *decoder) scalar(got jsontext.Kind, s *Shape, v reflect.Value) error {
+	if !accepts(s.Kind, got) {
 		return d.mismatch(got, s)
 	}
 	raw, err := d.json.ReadValue()
@@ -21,27 +22,32 @@ func (d *decoder) scalar(got jsontext.Kind, s *shape, v reflect.Value) error {
 		return notJSON(err)
 	}
 	ok := true
-	switch s.kind {
-	case kindString:
+	switch s.Kind {
+	case KindString:
 		text, err := unquote(raw)
 		if err != nil {
 			return err
 		}
 		v.SetString(string(text))
-	case kindBoolean:
+	case KindBlob:
+		var b []byte
+		if b, ok = blob(raw); ok {
+			v.SetBytes(b)
+		}
+	case KindBoolean:
 		v.SetBool(got == jsontext.KindTrue)
-	case kindInteger, kindLong:
+	case KindInteger, KindLong:
 		var n int64
 		if n, ok = integer(raw, v.Type().Bits()); ok {
 			v.SetInt(n)
 		} else if bytes.ContainsAny(raw, ".eE") {
-			return Errorf(SerializationException, "DECIMAL_VALUE can not be converted to %s%s", article(s.kind), d.where())
+			return Errorf(SerializationException, "DECIMAL_VALUE can not be converted to %s%s", article(s.Kind), d.where())
 		}
-	case kindFloat, kindDouble:
+	case KindFloat, KindDouble:
 		f, err := strconv.ParseFloat(string(raw), v.Type().Bits())
 		ok = err == nil
 		v.SetFloat(f)
-	case kindTimestamp:
+	case KindTimestamp:
 		var t time.Time
 		if t, ok = timestamp(raw); ok {
 			v.Set(reflect.ValueOf(t))
@@ -54,13 +60,13 @@ func (d *decoder) scalar(got jsontext.Kind, s *shape, v reflect.Value) error {
 }
 
 // accepts says which JSON values can become a value of a kind.
-func accepts(k kind, got jsontext.Kind) bool {
+func accepts(k Kind, got jsontext.Kind) bool {
 	switch k {
-	case kindString:
+	case KindString, KindBlob:
 		return got == jsontext.KindString
-	case kindBoolean:
+	case KindBoolean:
 		return got == jsontext.KindTrue || got == jsontext.KindFalse
-	case kindTimestamp:
+	case KindTimestamp:
 		return got == jsontext.KindNumber || got == jsontext.KindString
 	}
 	return got == jsontext.KindNumber
@@ -112,6 +118,16 @@ func timestamp(raw []byte) (time.Time, bool) {
 	return time.UnixMilli(int64(math.Round(f * 1000))).UTC(), true
 }
 
+// blob reads bytes in base64, as a JSON string.
+func blob(raw []byte) ([]byte, bool) {
+	text, err := unquote(raw)
+	if err != nil {
+		return nil, false
+	}
+	b, err := base64.StdEncoding.AppendDecode([]byte{}, text)
+	return b, err == nil
+}
+
 // unquote gives the text of a JSON string. It returns a part of raw when
 // nothing in it is escaped.
 func unquote(raw []byte) ([]byte, error) {
@@ -123,7 +139,7 @@ func unquote(raw []byte) ([]byte, error) {
 }
 
 // mismatch says that a JSON value cannot become what the model wants.
-func (d *decoder) mismatch(got jsontext.Kind, s *shape) error {
+func (d *decoder) mismatch(got jsontext.Kind, s *Shape) error {
 	var text string
 	switch got {
 	case jsontext.KindBeginObject:
@@ -131,7 +147,7 @@ func (d *decoder) mismatch(got jsontext.Kind, s *shape) error {
 	case jsontext.KindBeginArray:
 		text = "Start of list found where not expected"
 	default:
-		text = valueNames[got] + " can not be converted to " + article(s.kind)
+		text = valueNames[got] + " can not be converted to " + article(s.Kind)
 	}
 	return Errorf(SerializationException, "%s%s", text, d.where())
 }
@@ -145,11 +161,11 @@ var valueNames = map[jsontext.Kind]string{
 }
 
 // article names a kind in a sentence.
-func article(k kind) string {
+func article(k Kind) string {
 	return [...]string{
-		kindStructure: "a structure", kindList: "a list", kindMap: "a map",
-		kindString: "a String", kindInteger: "an Integer", kindLong: "a Long",
-		kindFloat: "a Float", kindDouble: "a Double", kindBoolean: "a Boolean",
-		kindTimestamp: "a Timestamp",
+		KindStructure: "a structure", KindList: "a list", KindMap: "a map",
+		KindString: "a String", KindInteger: "an Integer", KindLong: "a Long",
+		KindFloat: "a Float", KindDouble: "a Double", KindBoolean: "a Boolean",
+		KindTimestamp: "a Timestamp", KindBlob: "a Blob",
 	}[k]
 }

@@ -5,61 +5,64 @@ import (
 	"strings"
 )
 
-// shapeID is an index into shapes.
-type shapeID int
+// ShapeID is an index into the shapes of a service.
+type ShapeID int
 
-type kind uint8
+// Kind is what a shape's values are.
+type Kind uint8
 
+// The kinds of shapes.
 const (
-	kindStructure kind = iota
-	kindList
-	kindMap
-	kindString
-	kindInteger
-	kindLong
-	kindFloat
-	kindDouble
-	kindBoolean
-	kindTimestamp
+	KindStructure Kind = iota
+	KindList
+	KindMap
+	KindString
+	KindInteger
+	KindLong
+	KindFloat
+	KindDouble
+	KindBoolean
+	KindTimestamp
+	KindBlob
 )
 
 // scalar says that a value of the kind has no elements and no members.
-func (k kind) scalar() bool { return k >= kindString }
+func (k Kind) scalar() bool { return k >= KindString }
 
 // Which of a shape's bounds are set.
 const (
-	hasMin = 1 << iota
-	hasMax
+	HasMin = 1 << iota
+	HasMax
 )
 
-// shape is one shape of the API model with its constraints. Bounds are of the
-// length of strings (in code points), lists and maps, and of the value of
-// numbers.
-type shape struct {
-	name     string
-	kind     kind
-	bounds   uint8
-	secret   bool // values of the map are never repeated in texts
-	min, max float64
-	pattern  *pattern
-	enum     []string
-	key      shapeID  // of a map
-	elem     shapeID  // of a list's elements or a map's values
-	members  []member // of a structure, in the order of its Go fields
+// Shape is one shape of an API model with its constraints. Bounds are of the
+// length of strings (in code points), blobs (in bytes), lists and maps, and of
+// the value of numbers. Shapes are generated; nobody writes to them.
+type Shape struct {
+	Name     string
+	Kind     Kind
+	Bounds   uint8
+	Secret   bool // the value, or the values of the map, are never repeated in texts
+	Min, Max float64
+	Pattern  *Pattern
+	Enum     []string
+	Key      ShapeID  // of a map
+	Elem     ShapeID  // of a list's elements or a map's values
+	Members  []Member // of a structure, in the order of its Go fields
 }
 
-// member is a member of a structure.
-type member struct {
-	name     string
-	shape    shapeID
-	required bool
+// Member is a member of a structure. The Go field has its name with a capital.
+type Member struct {
+	Name     string
+	Shape    ShapeID
+	Required bool
 }
 
 // find gives the index of a member, -1 when there is none. Names are few and
 // are compared by length first, so that a loop is faster than a map.
-func (s *shape) find(name []byte) int {
-	for i := range s.members {
-		if s.members[i].name == string(name) {
+func (s *Shape) find(name []byte) int {
+	for i := range s.Members {
+		if s.Members[i].Name == string(name) {
 			return i
 		}
 	}
@@ -67,61 +70,61 @@ func (s *shape) find(name []byte) int {
 }
 
 // constrained says whether a scalar can violate anything.
-func (s *shape) constrained() bool {
-	return s.bounds != 0 || s.pattern != nil || s.enum != nil
+func (s *Shape) constrained() bool {
+	return s.Bounds != 0 || s.Pattern != nil || s.Enum != nil
 }
 
-func (s *shape) tooSmall(n float64) bool { return s.bounds&hasMin != 0 && n < s.min }
-func (s *shape) tooBig(n float64) bool   { return s.bounds&hasMax != 0 && n > s.max }
+func (s *Shape) tooSmall(n float64) bool { return s.Bounds&HasMin != 0 && n < s.Min }
+func (s *Shape) tooBig(n float64) bool   { return s.Bounds&HasMax != 0 && n > s.Max }
 
 // The wording of each constraint (CP-16).
 
-func (s *shape) minText() string {
-	return "Member must have " + s.measure() + " greater than or equal to " + s.boundText(s.min)
+func (s *Shape) minText() string {
+	return "Member must have " + s.measure() + " greater than or equal to " + s.boundText(s.Min)
 }
 
-func (s *shape) maxText() string {
-	return "Member must have " + s.measure() + " less than or equal to " + s.boundText(s.max)
+func (s *Shape) maxText() string {
+	return "Member must have " + s.measure() + " less than or equal to " + s.boundText(s.Max)
 }
 
-func (s *shape) patternText() string {
-	return "Member must satisfy regular expression pattern: " + s.pattern.text
+func (s *Shape) patternText() string {
+	return "Member must satisfy regular expression pattern: " + s.Pattern.Text
 }
 
-func (s *shape) enumText() string {
-	return "Member must satisfy enum value set: [" + strings.Join(s.enum, ", ") + "]"
+func (s *Shape) enumText() string {
+	return "Member must satisfy enum value set: [" + strings.Join(s.Enum, ", ") + "]"
 }
 
-func (s *shape) measure() string {
-	switch s.kind {
-	case kindString, kindList, kindMap:
+func (s *Shape) measure() string {
+	switch s.Kind {
+	case KindString, KindBlob, KindList, KindMap:
 		return "length"
 	}
 	return "value"
 }
 
 // boundText writes a bound as the service does: bounds of floats have a point.
-func (s *shape) boundText(f float64) string {
+func (s *Shape) boundText(f float64) string {
 	text := strconv.FormatFloat(f, 'f', -1, 64)
-	if (s.kind == kindFloat || s.kind == kindDouble) && !strings.Contains(text, ".") {
+	if (s.Kind == KindFloat || s.Kind == KindDouble) && !strings.Contains(text, ".") {
 		text += ".0"
 	}
 	return text
 }
 
 // constraints lists the wording of all constraints of a scalar.
-func (s *shape) constraints() string {
+func (s *Shape) constraints() string {
 	var all []string
-	if s.bounds&hasMax != 0 {
+	if s.Bounds&HasMax != 0 {
 		all = append(all, s.maxText())
 	}
-	if s.bounds&hasMin != 0 {
+	if s.Bounds&HasMin != 0 {
 		all = append(all, s.minText())
 	}
-	if s.pattern != nil {
+	if s.Pattern != nil {
 		all = append(all, s.patternText())
 	}
-	if s.enum != nil {
+	if s.Enum != nil {
 		all = append(all, s.enumText())
 	}
 	return "[" + strings.Join(all, ", ") + "]"

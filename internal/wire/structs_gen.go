@@ -361,23 +361,76 @@ type VpcConfig struct {
 	Subnets          []string // required
 }
 
-func (*AddTagsInput) shape() shapeID               { return shapeAddTagsInput }
-func (*AddTagsOutput) shape() shapeID              { return shapeAddTagsOutput }
-func (*CreateModelInput) shape() shapeID           { return shapeCreateModelInput }
-func (*CreateModelOutput) shape() shapeID          { return shapeCreateModelOutput }
-func (*CreateTransformJobInput) shape() shapeID    { return shapeCreateTransformJobInput }
-func (*CreateTransformJobOutput) shape() shapeID   { return shapeCreateTransformJobOutput }
-func (*DeleteModelInput) shape() shapeID           { return shapeDeleteModelInput }
-func (*DeleteTagsInput) shape() shapeID            { return shapeDeleteTagsInput }
-func (*DeleteTagsOutput) shape() shapeID           { return shapeDeleteTagsOutput }
-func (*DescribeModelInput) shape() shapeID         { return shapeDescribeModelInput }
-func (*DescribeModelOutput) shape() shapeID        { return shapeDescribeModelOutput }
-func (*DescribeTransformJobInput) shape() shapeID  { return shapeDescribeTransformJobInput }
-func (*DescribeTransformJobOutput) shape() shapeID { return shapeDescribeTransformJobOutput }
-func (*ListModelsInput) shape() shapeID            { return shapeListModelsInput }
-func (*ListModelsOutput) shape() shapeID           { return shapeListModelsOutput }
-func (*ListTagsInput) shape() shapeID              { return shapeListTagsInput }
-func (*ListTagsOutput) shape() shapeID             { return shapeListTagsOutput }
-func (*ListTransformJobsInput) shape() shapeID     { return shapeListTransformJobsInput }
-func (*ListTransformJobsOutput) shape() shapeID    { return shapeListTransformJobsOutput }
-func (*StopTransformJobInput) shape() shapeID      { return shapeStopTransformJobInput }
+// Schema implements Message.
+func (*AddTagsInput) Schema() (*Service, ShapeID) { return SageMaker, shapeAddTagsInput }
+
+// Schema implements Message.
+func (*AddTagsOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeAddTagsOutput }
+
+// Schema implements Message.
+func (*CreateModelInput) Schema() (*Service, ShapeID) { return SageMaker, shapeCreateModelInput }
+
+// Schema implements Message.
+func (*CreateModelOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeCreateModelOutput }
+
+// Schema implements Message.
+func (*CreateTransformJobInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeCreateTransformJobInput
+}
+
+// Schema implements Message.
+func (*CreateTransformJobOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeCreateTransformJobOutput
+}
+
+// Schema implements Message.
+func (*DeleteModelInput) Schema() (*Service, ShapeID) { return SageMaker, shapeDeleteModelInput }
+
+// Schema implements Message.
+func (*DeleteTagsInput) Schema() (*Service, ShapeID) { return SageMaker, shapeDeleteTagsInput }
+
+// Schema implements Message.
+func (*DeleteTagsOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeDeleteTagsOutput }
+
+// Schema implements Message.
+func (*DescribeModelInput) Schema() (*Service, ShapeID) { return SageMaker, shapeDescribeModelInput }
+
+// Schema implements Message.
+func (*DescribeModelOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeDescribeModelOutput }
+
+// Schema implements Message.
+func (*DescribeTransformJobInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeDescribeTransformJobInput
+}
+
+// Schema implements Message.
+func (*DescribeTransformJobOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeDescribeTransformJobOutput
+}
+
+// Schema implements Message.
+func (*ListModelsInput) Schema() (*Service, ShapeID) { return SageMaker, shapeListModelsInput }
+
+// Schema implements Message.
+func (*ListModelsOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeListModelsOutput }
+
+// Schema implements Message.
+func (*ListTagsInput) Schema() (*Service, ShapeID) { return SageMaker, shapeListTagsInput }
+
+// Schema implements Message.
+func (*ListTagsOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeListTagsOutput }
+
+// Schema implements Message.
+func (*ListTransformJobsInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeListTransformJobsInput
+}
+
+// Schema implements Message.
+func (*ListTransformJobsOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeListTransformJobsOutput
+}
+
+// Schema implements Message.
+func (*StopTransformJobInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeStopTransformJobInput
+}

@@ -13,13 +13,14 @@ import (
 const maxViolations = 32 << 10
 
 // Validate checks a message against the constraints of the model: required
-// members, lengths, ranges, patterns and enums. The error is a
-// ValidationException that lists every violation in the model's member order
-// (CP-16). Decode has called it already; it serves those who fill a message
+// members, lengths, ranges, patterns and enums. The error has the service's code
+// for that (ValidationException in SageMaker) and lists every violation in the
+// model's member order (CP-16). Decode has called it already; it serves those who fill a message
 // themselves.
 func Validate(m Message) error {
-	c := checker{path: make(path, 0, 8)}
-	c.value(m.shape(), reflect.ValueOf(m).Elem())
+	service, id := m.Schema()
+	c := checker{shapes: service.Shapes, path: make(path, 0, 8)}
+	c.value(id, reflect.ValueOf(m).Elem())
 	if c.count == 0 {
 		return nil
 	}
@@ -30,10 +31,11 @@ func Validate(m Message) error {
 	if c.count == 1 {
 		noun = "error"
 	}
-	return Errorf(ValidationException, "%d validation %s detected: %s", c.count, noun, c.text.String())
+	return Errorf(service.Invalid, "%d validation %s detected: %s", c.count, noun, c.text.String())
 }
 
 type checker struct {
+	shapes  []Shape
 	path    path
 	text    strings.Builder
 	count   int
@@ -55,15 +57,15 @@ func (c *checker) violation(value, constraint string) {
 }
 
 // value checks a value that is there.
-func (c *checker) value(id shapeID, v reflect.Value) {
-	s := &shapes[id]
-	switch s.kind {
-	case kindStructure:
+func (c *checker) value(id ShapeID, v reflect.Value) {
+	s := &c.shapes[id]
+	switch s.Kind {
+	case KindStructure:
 		c.structure(s, v)
-	case kindList:
+	case KindList:
 		c.length(s, v)
 		c.elements(s, v)
-	case kindMap:
+	case KindMap:
 		c.length(s, v)
 		c.entries(s, v)
 	default:
@@ -71,72 +73,72 @@ func (c *checker) value(id shapeID, v reflect.Value) {
 	}
 }
 
-func (c *checker) structure(s *shape, v reflect.Value) {
-	for i := range s.members {
-		m, field := &s.members[i], v.Field(i)
-		if field.IsNil() && !m.required {
+func (c *checker) structure(s *Shape, v reflect.Value) {
+	for i := range s.Members {
+		m, field := &s.Members[i], v.Field(i)
+		if field.IsNil() && !m.Required {
 			continue
 		}
-		c.path.member(m.name)
+		c.path.member(m.Name)
 		switch {
 		case field.IsNil():
 			c.violation("null", "Member must not be null")
 		case field.Kind() == reflect.Pointer:
-			c.value(m.shape, field.Elem())
+			c.value(m.Shape, field.Elem())
 		default:
-			c.value(m.shape, field)
+			c.value(m.Shape, field)
 		}
 		c.path.pop()
 	}
 }
 
-func (c *checker) length(s *shape, v reflect.Value) {
+func (c *checker) length(s *Shape, v reflect.Value) {
 	n := float64(v.Len())
 	if s.tooBig(n) {
-		c.violation(quoted(s, v), s.maxText())
+		c.violation(quoted(c.shapes, s, v), s.maxText())
 	}
 	if s.tooSmall(n) {
-		c.violation(quoted(s, v), s.minText())
+		c.violation(quoted(c.shapes, s, v), s.minText())
 	}
 }
 
-func (c *checker) elements(s *shape, v reflect.Value) {
-	elem := &shapes[s.elem]
-	if !elem.kind.scalar() {
+func (c *checker) elements(s *Shape, v reflect.Value) {
+	elem := &c.shapes[s.Elem]
+	if !elem.Kind.scalar() {
 		for i := range v.Len() {
 			c.path.element(i)
-			c.value(s.elem, v.Index(i))
+			c.value(s.Elem, v.Index(i))
 			c.path.pop()
 		}
 		return
 	}
 	for i := range v.Len() {
 		if !satisfies(elem, v.Index(i)) {
-			c.violation(quoted(s, v), "Member must satisfy constraint: "+elem.constraints())
+			c.violation(quoted(c.shapes, s, v), "Member must satisfy constraint: "+elem.constraints())
 			return
 		}
 	}
 }
 
 // entries checks keys and values of a map, each reported once at the map.
-func (c *checker) entries(s *shape, v reflect.Value) {
-	key, elem := &shapes[s.key], &shapes[s.elem]
+func (c *checker) entries(s *Shape, v reflect.Value) {
+	key, elem := &c.shapes[s.Key], &c.shapes[s.Elem]
 	badKey, badValue := false, false
 	for _, k := range sortedKeys(v) {
 		badKey = badKey || !satisfies(key, k)
-		if !elem.kind.scalar() {
+		if !elem.Kind.scalar() {
 			c.path.mapKey(k.String())
-			c.value(s.elem, v.MapIndex(k))
+			c.value(s.Elem, v.MapIndex(k))
 			c.path.pop()
 			continue
 		}
 		badValue = badValue || !satisfies(elem, v.MapIndex(k))
 	}
 	if badKey {
-		c.violation(quoted(s, v), "Map keys must satisfy constraint: "+key.constraints())
+		c.violation(quoted(c.shapes, s, v), "Map keys must satisfy constraint: "+key.constraints())
 	}
 	if badValue {
-		c.violation(quoted(s, v), "Map value must satisfy constraint: "+elem.constraints())
+		c.violation(quoted(c.shapes, s, v), "Map value must satisfy constraint: "+elem.constraints())
 	}
 }
 
@@ -146,45 +148,47 @@ func sortedKeys(v reflect.Value) []reflect.Value {
 	return keys
 }
 
-func (c *checker) scalar(s *shape, v reflect.Value) {
+func (c *checker) scalar(s *Shape, v reflect.Value) {
 	if !s.constrained() {
 		return
 	}
 	big, small, mismatch, stranger := broken(s, v)
 	if big {
-		c.violation(quoted(s, v), s.maxText())
+		c.violation(quoted(c.shapes, s, v), s.maxText())
 	}
 	if small {
-		c.violation(quoted(s, v), s.minText())
+		c.violation(quoted(c.shapes, s, v), s.minText())
 	}
 	if mismatch {
-		c.violation(quoted(s, v), s.patternText())
+		c.violation(quoted(c.shapes, s, v), s.patternText())
 	}
 	if stranger {
-		c.violation(quoted(s, v), s.enumText())
+		c.violation(quoted(c.shapes, s, v), s.enumText())
 	}
 }
 
-func satisfies(s *shape, v reflect.Value) bool {
+func satisfies(s *Shape, v reflect.Value) bool {
 	big, small, mismatch, stranger := broken(s, v)
 	return !(big || small || mismatch || stranger)
 }
 
 // broken says which constraints a scalar breaks: its maximum, its minimum, its
 // pattern, its enum.
-func broken(s *shape, v reflect.Value) (big, small, mismatch, stranger bool) {
+func broken(s *Shape, v reflect.Value) (big, small, mismatch, stranger bool) {
 	var n float64
-	switch s.kind {
-	case kindString:
+	switch s.Kind {
+	case KindString:
 		text := v.String()
-		if s.bounds != 0 {
+		if s.Bounds != 0 {
 			n = float64(utf8.RuneCountInString(text))
 		}
-		mismatch = s.pattern != nil && !s.pattern.satisfied(text)
-		stranger = s.enum != nil && !slices.Contains(s.enum, text)
-	case kindInteger, kindLong:
+		mismatch = s.Pattern != nil && !s.Pattern.satisfied(text)
+		stranger = s.Enum != nil && !slices.Contains(s.Enum, text)
+	case KindBlob:
+		n = float64(v.Len())
+	case KindInteger, KindLong:
 		n = float64(v.Int())
-	case kindFloat, kindDouble:
+	case KindFloat, KindDouble:
 		n = v.Float()
 	default:
 		return

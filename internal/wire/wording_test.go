@@ -151,7 +151,7 @@ func TestTextsAreBounded(t *testing.T) {
 func TestRewrittenPatterns(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 1022)
-	tests := map[shapeID]map[string]bool{
+	tests := map[ShapeID]map[string]bool{
 		shapeTransformEnvironmentKey: {"A": true, "_" + long + "9": true, "_" + long + "99": false, "9": false, "": false, "A\n": false, "Ä": false},
 		shapeMetricsEndpointPath:     {"/metrics": true, "/a.b/c": true, "/": false, "/a..b": false, "/..": false, "metrics": false, "/a b": false},
 		shapeVersionedArnOrName: {"group": true, "group/12": true, "group-": false, "group-/1": false, "g": true, "-g": false,
@@ -159,8 +159,8 @@ func TestRewrittenPatterns(t *testing.T) {
 	}
 	for id, values := range tests {
 		for v, want := range values {
-			if got := shapes[id].pattern.satisfied(v); got != want {
-				t.Errorf("%s %.40q: %v", shapes[id].name, v, got)
+			if got := shapes[id].Pattern.satisfied(v); got != want {
+				t.Errorf("%s %.40q: %v", shapes[id].Name, v, got)
 			}
 		}
 	}

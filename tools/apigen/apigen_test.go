@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-func read(t *testing.T) *model {
+func read(t *testing.T, file string) *model {
 	t.Helper()
 	dir, _, err := fetchSDK()
 	if err != nil {
-		t.Skipf("the module with the model is not at hand: %v", err)
+		t.Skipf("the module with the models is not at hand: %v", err)
 	}
-	m, err := readModel(filepath.Join(dir, filepath.FromSlash(modelFile)))
+	m, err := readModel(filepath.Join(dir, filepath.FromSlash(file)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,50 +28,88 @@ func read(t *testing.T) *model {
 func TestCommittedFilesAreCurrent(t *testing.T) {
 	_, version, err := fetchSDK()
 	if err != nil {
-		t.Skipf("the module with the model is not at hand: %v", err)
+		t.Skipf("the module with the models is not at hand: %v", err)
 	}
-	files, err := generate(read(t), served, sdkModule+" "+version)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range files {
-		got, err := os.ReadFile(filepath.Join("..", "..", "internal", "wire", name))
-		if err != nil || string(got) != string(want) {
-			t.Errorf("%s is not what the generator makes (%v); run go generate ./internal/wire", name, err)
+	for _, s := range services {
+		files, err := generate(read(t, s.model), s, sdkModule+" "+version)
+		if err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		for name, want := range files {
+			got, err := os.ReadFile(filepath.Join("..", "..", "internal", "wire", s.folder, name))
+			if err != nil || string(got) != string(want) {
+				t.Errorf("%s of %s is not what the generator makes (%v); run go generate ./internal/wire", name, s.name, err)
+			}
 		}
 	}
 }
 
-// The operations of later work generate without a change of the generator.
-func TestEndpointOperationsGenerate(t *testing.T) {
-	later := []string{
-		"CreateEndpointConfig", "DescribeEndpointConfig", "ListEndpointConfigs", "DeleteEndpointConfig",
-		"CreateEndpoint", "DescribeEndpoint", "ListEndpoints", "UpdateEndpoint",
-		"UpdateEndpointWeightsAndCapacities", "DeleteEndpoint",
-		"CreateInferenceComponent", "DescribeInferenceComponent", "ListInferenceComponents",
-		"UpdateInferenceComponent", "UpdateInferenceComponentRuntimeConfig", "DeleteInferenceComponent",
+// The operations of later work generate without a change of the generator, in
+// services that are there and in new ones.
+func TestLaterOperationsGenerate(t *testing.T) {
+	more := func(s service, ops ...string) service {
+		s.served = slices.Concat(s.served, ops)
+		return s
 	}
-	files, err := generate(read(t), slices.Concat(served, later), "test")
-	if err != nil {
+	for _, tt := range []struct {
+		s    service
+		want []string
+	}{
+		{more(services[0],
+			"CreateEndpointConfig", "DescribeEndpointConfig", "ListEndpointConfigs", "DeleteEndpointConfig",
+			"CreateEndpoint", "DescribeEndpoint", "ListEndpoints", "UpdateEndpoint",
+			"UpdateEndpointWeightsAndCapacities", "DeleteEndpoint",
+			"CreateInferenceComponent", "DescribeInferenceComponent", "ListInferenceComponents",
+			"UpdateInferenceComponent", "UpdateInferenceComponentRuntimeConfig", "DeleteInferenceComponent",
+		), []string{"type ProductionVariant struct", "*float32"}},
+		{service{
+			name: "KMS", folder: "kms", model: "models/apis/kms/2014-11-01/api-2.json", invalid: "ValidationException",
+			served: []string{"CreateKey", "DescribeKey", "ListKeys", "Encrypt", "Decrypt", "GenerateDataKey", "ReEncrypt", "CreateAlias", "ListAliases", "EnableKey", "DisableKey", "ScheduleKeyDeletion"},
+		}, []string{"package kms", `Target:  "TrentService"`, "[]byte", "Secret: true", "wire.KindBlob", "NotFoundException"}},
+		{service{
+			name: "Application Auto Scaling", folder: "autoscaling", model: "models/apis/application-autoscaling/2016-02-06/api-2.json", invalid: "ValidationException",
+			served: []string{"RegisterScalableTarget", "DescribeScalableTargets", "DeregisterScalableTarget", "PutScalingPolicy", "DescribeScalingPolicies", "DeleteScalingPolicy", "DescribeScalingActivities"},
+		}, []string{"package autoscaling", `Target:  "AnyScaleFrontendService"`, "TargetTrackingScalingPolicyConfiguration struct", "ObjectNotFoundException"}},
+	} {
+		t.Run(tt.s.name, func(t *testing.T) {
+			files, err := generate(read(t, tt.s.model), tt.s, "test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all strings.Builder
+			for name, text := range files {
+				if _, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				all.Write(text)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(all.String(), want) {
+					t.Errorf("%s is missing", want)
+				}
+			}
+		})
+	}
+}
+
+// A model of another protocol is refused before it is misread.
+func TestOtherProtocolIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "api-2.json")
+	if err := os.WriteFile(file, []byte(`{"metadata":{"protocol":"rest-json"}}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range files {
-		if _, err := parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if text := string(files["structs_gen.go"]); !strings.Contains(text, "type ProductionVariant struct") || !strings.Contains(text, "*float32") {
-		t.Error("the structs of endpoints are missing")
+	if _, err := readModel(file); err == nil || !strings.Contains(err.Error(), "rest-json") {
+		t.Errorf("got %v", err)
 	}
 }
 
 // Facts that the model has already, or that hang in the air, stop the generator.
 func TestOverlayMustShrink(t *testing.T) {
-	m := read(t)
-	if err := m.applyOverlay(); err != nil {
+	m := read(t, services[0].model)
+	if err := m.applyOverlay(sageMakerOverlay); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.applyOverlay(); err == nil {
+	if err := m.applyOverlay(sageMakerOverlay); err == nil {
 		t.Error("the overlay was applied twice")
 	}
 	if err := m.addEnums(map[string][]insertion{"Nonesuch": {{values: []string{"x"}}}}); err == nil {
@@ -114,5 +152,10 @@ func TestTranslate(t *testing.T) {
 	}
 	if p, err := translate(`[\S\s]*\.`); err != nil || p.expr != `[\S\s]*\.` {
 		t.Errorf("a pattern without a dot was changed: %+v, %v", p, err)
+	}
+	// Code points over U+FFFF are two escapes in Java and one in Go.
+	p, err := translate(`[\u0020-\uD7FF\uE000-\uFFFD\uD800\uDC00-\uDBFF\uDFFF\r\n\t]*`)
+	if err != nil || p.expr != `[\x{20}-\x{d7ff}\x{e000}-\x{fffd}\x{10000}-\x{10ffff}\r\n\t]*` {
+		t.Errorf("%+v, %v", p, err)
 	}
 }

@@ -1,12 +1,13 @@
-// Command apigen writes the generated part of internal/wire: the structs, the
-// constraints and the operation names of the SageMaker control plane, from the
-// official API model. Run it by
+// Command apigen writes the generated part of internal/wire and of its
+// sub-packages: the structs, the constraints and the operation names of the
+// SageMaker control plane and of the services beside it, from the official API
+// models. Run it by
 //
 //	go generate ./internal/wire
 //
-// in the root of the repository. The model file comes from the module
+// in the root of the repository. The model files come from the module
 // aws-sdk-go, which is fetched into the module cache and never compiled; what
-// the API got later is in overlay.go. No sentence of AWS's documentation is
+// an API got later is in its overlay. No sentence of AWS's documentation is
 // read or written.
 package main
 
@@ -20,11 +21,8 @@ import (
 	"path/filepath"
 )
 
-// sdkModule has the model; modelFile is where.
-const (
-	sdkModule = "github.com/aws/aws-sdk-go"
-	modelFile = "models/apis/sagemaker/2017-07-24/api-2.json"
-)
+// sdkModule has the models.
+const sdkModule = "github.com/aws/aws-sdk-go"
 
 func main() {
 	out := flag.String("out", "", "folder of the package wire")
@@ -43,17 +41,19 @@ func run(out string) error {
 	if err != nil {
 		return err
 	}
-	m, err := readModel(filepath.Join(dir, filepath.FromSlash(modelFile)))
-	if err != nil {
-		return err
-	}
-	files, err := generate(m, served, sdkModule+" "+version)
-	if err != nil {
-		return err
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(out, name), text, 0o644); err != nil {
+	for _, s := range services {
+		m, err := readModel(filepath.Join(dir, filepath.FromSlash(s.model)))
+		if err != nil {
 			return err
+		}
+		files, err := generate(m, s, sdkModule+" "+version)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(out, s.folder, name), text, 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -11,13 +11,21 @@ import (
 // model is the part of an api-2.json file that the generator needs. The
 // documentation is in other files and is never read.
 type model struct {
+	Metadata struct {
+		TargetPrefix   string `json:"targetPrefix"`
+		SigningName    string `json:"signingName"` // absent where it is the endpoint's prefix
+		EndpointPrefix string `json:"endpointPrefix"`
+		Protocol       string `json:"protocol"`
+		JSONVersion    string `json:"jsonVersion"`
+	} `json:"metadata"`
 	Operations map[string]operation `json:"operations"`
 	Shapes     map[string]*shape    `json:"shapes"`
 }
 
 type operation struct {
-	Input  *ref `json:"input"`
-	Output *ref `json:"output"`
+	Input  *ref  `json:"input"`
+	Output *ref  `json:"output"`
+	Errors []ref `json:"errors"`
 }
 
 type shape struct {
@@ -83,19 +91,30 @@ func readModel(path string) (*model, error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if m.Metadata.Protocol != "json" || m.Metadata.JSONVersion != "1.1" {
+		return nil, fmt.Errorf("%s: the protocol is %s %s; package wire speaks json 1.1", path, m.Metadata.Protocol, m.Metadata.JSONVersion)
+	}
 	return &m, nil
+}
+
+// signing is the service's name in the scope of a signature.
+func (m *model) signing() string {
+	if m.Metadata.SigningName != "" {
+		return m.Metadata.SigningName
+	}
+	return m.Metadata.EndpointPrefix
 }
 
 // applyOverlay adds the overlay's facts. A fact that the model has already is
 // an error: the overlay must shrink when the model grows.
-func (m *model) applyOverlay() error {
-	for name, s := range overlay.shapes {
+func (m *model) applyOverlay(o overlay) error {
+	for name, s := range o.shapes {
 		if m.Shapes[name] != nil {
 			return fmt.Errorf("overlay: shape %s is in the model already", name)
 		}
 		m.Shapes[name] = &s
 	}
-	for name, more := range overlay.members {
+	for name, more := range o.members {
 		s := m.Shapes[name]
 		if s == nil {
 			return fmt.Errorf("overlay: the model has no shape %s", name)
@@ -109,22 +128,22 @@ func (m *model) applyOverlay() error {
 			s.Members = append(s.Members, add)
 		}
 	}
-	for name, p := range overlay.patterns {
+	for name, p := range o.patterns {
 		if m.Shapes[name] == nil || m.Shapes[name].Pattern == p {
 			return fmt.Errorf("overlay: pattern of %s has no shape or is in the model already", name)
 		}
 		m.Shapes[name].Pattern = p
 	}
-	for _, op := range overlay.ops {
+	for _, op := range o.ops {
 		if _, ok := m.Operations[op]; ok {
 			return fmt.Errorf("overlay: operation %s is in the model already", op)
 		}
 		m.Operations[op] = operation{}
 	}
-	if err := m.addEnums(overlay.enums); err != nil {
+	if err := m.addEnums(o.enums); err != nil {
 		return err
 	}
-	return m.addEnums(extensions)
+	return m.addEnums(o.extensions)
 }
 
 func (m *model) addEnums(enums map[string][]insertion) error {

@@ -2,16 +2,24 @@ package main
 
 import "slices"
 
-// overlay holds what the API got after the model file that the generator reads
-// (aws-sdk-go v1.55.8 of July 2025 is its last): facts as of August 2026, for
-// the served operations only. New members go to the end.
-var overlay = struct {
+// overlay is what an API got after the model file that the generator reads
+// (aws-sdk-go v1.55.8 of July 2025 is its last). New members go to the end.
+type overlay struct {
 	shapes   map[string]shape       // shapes that the file does not have
 	members  map[string][]member    // members that structures got, in order
 	enums    map[string][]insertion // values that enums got
 	patterns map[string]string      // patterns that changed, without anchors
 	ops      []string               // operations that the file does not have: names only
-}{
+
+	// extensions are values that Sagebrush accepts beyond AWS's model.
+	extensions map[string][]insertion
+	// secretMaps are maps whose values are commonly credentials. Their values are
+	// never repeated in an error text.
+	secretMaps []string
+}
+
+// sageMakerOverlay has facts as of August 2026, for the served operations only.
+var sageMakerOverlay = overlay{
 	shapes: map[string]shape{
 		"ContainerMetricsConfig": {Type: "structure", Members: members{
 			{"MetricsEndpoints", ref{Shape: "MetricsEndpointList"}},
@@ -50,17 +58,9 @@ var overlay = struct {
 			`([a-zA-Z0-9]([a-zA-Z0-9-]){0,62})(?<!-)(\/[0-9]{1,9})?`,
 	},
 	ops: laterOperations,
-}
-
-// extensions are values that Sagebrush accepts beyond AWS's model.
-var extensions = map[string][]insertion{
-	// The document of 2018-08-30 promises RecordIO in its prose (rule SD-6).
-	"AssemblyType": {{values: []string{"RecordIO"}}},
-}
-
-// secretMaps are maps whose values are commonly credentials. Their values are
-// never repeated in an error text.
-var secretMaps = map[string]bool{
-	"EnvironmentMap":          true,
-	"TransformEnvironmentMap": true,
+	extensions: map[string][]insertion{
+		// The document of 2018-08-30 promises RecordIO in its prose (rule SD-6).
+		"AssemblyType": {{values: []string{"RecordIO"}}},
+	},
+	secretMaps: []string{"EnvironmentMap", "TransformEnvironmentMap"},
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"strconv"
+	"unicode/utf16"
 )
 
 // pattern is how one pattern of the model is matched in Go: the whole string
@@ -34,6 +36,8 @@ var rewrites = map[string]pattern{
 		expr: `/[a-zA-Z0-9/_.\-]+`,
 		deny: `.*\.\..*`,
 	},
+	// Java's name of the printable part of ASCII.
+	`\p{Print}+`: {expr: `[ -~]+`},
 	// A look-ahead: not only white space.
 	`(?!\s*$).+`: {
 		expr: `.+`,
@@ -45,14 +49,15 @@ var rewrites = map[string]pattern{
 // compile and that rewrites does not know.
 func translate(text string) (pattern, error) {
 	p, known := rewrites[text]
-	_, err := regexp.Compile(text)
+	expr := javaEscapes(text)
+	_, err := regexp.Compile(expr)
 	switch {
 	case err != nil && !known:
 		return pattern{}, fmt.Errorf("pattern %s: %w; add it to rewrites", text, err)
 	case err == nil && known:
 		return pattern{}, fmt.Errorf("pattern %s compiles; remove it from rewrites", text)
 	case !known:
-		p.expr = text
+		p.expr = expr
 	}
 	p.text = text
 	if p.expr, err = javaDots(p.expr); err != nil {
@@ -60,6 +65,21 @@ func translate(text string) (pattern, error) {
 	}
 	_, err = regexp.Compile(p.expr + p.deny)
 	return p, err
+}
+
+// unicodeEscape is a code point as Java writes it, one over U+FFFF as two.
+var unicodeEscape = regexp.MustCompile(`\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})`)
+
+// javaEscapes writes the code points of a pattern as Go does.
+func javaEscapes(text string) string {
+	return unicodeEscape.ReplaceAllStringFunc(text, func(escape string) string {
+		n, _ := strconv.ParseUint(escape[2:6], 16, 32) // the expression has seen that these are digits
+		if r := rune(n); len(escape) > 6 {
+			low, _ := strconv.ParseUint(escape[8:], 16, 32)
+			return fmt.Sprintf(`\x{%x}`, utf16.DecodeRune(r, rune(low)))
+		}
+		return fmt.Sprintf(`\x{%x}`, n)
+	})
 }
 
 // javaDots gives every dot the meaning that it has in the model's own dialect:

@@ -1,19 +1,31 @@
 package main
 
-// served lists the operations that Sagebrush answers. For each of them the
-// generator emits the structs and the constraints of everything that its input
-// and output reach. To serve one more operation, add its name here, run
+// served lists the operations that Sagebrush answers, by service. For each of
+// them the generator emits the structs and the constraints of everything that its
+// input and output reach. To serve one more operation, add its name here, run
 // go generate ./internal/wire, and let the generator say what is missing.
-var served = []string{
-	"AddTags",
-	"CreateModel",
-	"CreateTransformJob",
-	"DeleteModel",
-	"DeleteTags",
-	"DescribeModel",
-	"DescribeTransformJob",
-	"ListModels",
-	"ListTags",
-	"ListTransformJobs",
-	"StopTransformJob",
+var served = struct {
+	sageMaker, cloudWatchLogs []string
+}{
+	sageMaker: []string{
+		"AddTags",
+		"CreateModel",
+		"CreateTransformJob",
+		"DeleteModel",
+		"DeleteTags",
+		"DescribeModel",
+		"DescribeTransformJob",
+		"ListModels",
+		"ListTags",
+		"ListTransformJobs",
+		"StopTransformJob",
+	},
+	cloudWatchLogs: []string{
+		"DeleteRetentionPolicy",
+		"DescribeLogGroups",
+		"DescribeLogStreams",
+		"FilterLogEvents",
+		"GetLogEvents",
+		"PutRetentionPolicy",
+	},
 }

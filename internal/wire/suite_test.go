@@ -1,9 +1,26 @@
-package wire
+package wire_test
 
 import (
-	"encoding/json"
 	"testing"
+
+	"github.com/sagebrush-ml/sagebrush/internal/wire"
+	"github.com/sagebrush-ml/sagebrush/internal/wire/wiretest"
 )
+
+var suite = wiretest.Suite{
+	Service:   wire.SageMaker,
+	Strings:   samples,
+	Multiline: map[string]string{`[\S\s]*`: ""},
+	BadKey:    "1 bad key",
+}
+
+func TestService(t *testing.T) { suite.Run(t) }
+
+func FuzzDecode(f *testing.F) {
+	suite.Fuzz(f,
+		`{"TransformJobName":"j","ModelName":"m","Tags":[{"Key":"team","Value":"forecast"}]}`,
+		`{"Tags":[{"Key":1}],"x":[[[`)
+}
 
 // samples has a string that satisfies each pattern of the served shapes.
 var samples = map[string]string{
@@ -31,79 +48,4 @@ var samples = map[string]string{
 	`[a-zA-Z_][a-zA-Z0-9_]{0,1023}`:                                    "SAGEMAKER_PROGRAM",
 	`arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:transform-job/.*`: "arn:aws:sagemaker:us-west-2:000000000000:transform-job/j",
 	`(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*\/)?([a-zA-Z0-9]([a-zA-Z0-9-]){0,62})(?<!-)(\/[0-9]{1,9})?`: "group/12",
-}
-
-// sample makes a JSON value, as encoding/json knows it, that satisfies a shape,
-// with every member of every structure set.
-func sample(t testing.TB, id shapeID) any {
-	t.Helper()
-	s := &shapes[id]
-	switch s.kind {
-	case kindStructure:
-		all := map[string]any{}
-		for _, m := range s.members {
-			all[m.name] = sample(t, m.shape)
-		}
-		return all
-	case kindList:
-		all := []any{}
-		for range max(1, int(s.min)) {
-			all = append(all, sample(t, s.elem))
-		}
-		return all
-	case kindMap:
-		return map[string]any{sample(t, s.key).(string): sample(t, s.elem)}
-	case kindString:
-		return sampleString(t, s)
-	case kindBoolean:
-		return true
-	case kindTimestamp:
-		return json.Number("1650241569.032")
-	}
-	return json.Number(s.boundText(max(s.min, 1)))
-}
-
-func sampleString(t testing.TB, s *shape) string {
-	if s.enum != nil {
-		return s.enum[len(s.enum)-1]
-	}
-	text := "a plain text"
-	if s.pattern != nil {
-		var ok bool
-		if text, ok = samples[s.pattern.text]; !ok {
-			t.Fatalf("samples has nothing for the pattern %s of %s", s.pattern.text, s.name)
-		}
-	}
-	for len(text) < int(s.min) {
-		text += "a"
-	}
-	return text
-}
-
-// body writes a JSON value.
-func body(t testing.TB, v any) []byte {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// Every operation's sample passes, so the samples prove that no constraint is
-// too strict for a plain request.
-func TestSamplesAreValid(t *testing.T) {
-	t.Parallel()
-	for _, op := range Operations() {
-		in := op.NewInput()
-		b := body(t, sample(t, in.shape()))
-		if err := DecodeInto(b, in); err != nil {
-			t.Errorf("%s: %v", op.Name, err)
-		}
-		if out := op.NewOutput(); out != nil {
-			if err := DecodeInto(body(t, sample(t, out.shape())), out); err != nil {
-				t.Errorf("%s output: %v", op.Name, err)
-			}
-		}
-	}
 }
