@@ -56,7 +56,7 @@ func ParseARN(arn string) (key Key, account string, ok bool) {
 		return Key{}, "", false
 	}
 	switch Kind(kind) {
-	case KindModel, KindTransformJob:
+	case KindModel, KindTransformJob, KindEndpointConfig, KindEndpoint:
 		return Key{Region: parts[3], Kind: Kind(kind), Name: name}, parts[4], true
 	}
 	return Key{}, "", false
