@@ -51,6 +51,7 @@ var levels = map[string]int{
 	"internal/modelcache":          2,
 	"internal/fleet":               3,
 	"internal/transform":           3,
+	"internal/endpoint":            2,
 	"internal/router":              4,
 	"internal/control":             5,
 	"internal/api":                 6,
