@@ -29,6 +29,9 @@ type Harness struct {
 	// SameSession says that the driver ends only the children that stayed in the
 	// session they were born in, as on systems that have nothing to find others.
 	SameSession bool
+	// StreamsApart says that the driver keeps stdout and stderr apart until they are
+	// written to Output, so that the order of lines holds within each of them only.
+	StreamsApart bool
 }
 
 // Run runs the suite. Its tests run in parallel with each other.

@@ -3,6 +3,7 @@ package drivertest
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -32,11 +33,12 @@ func Main(self, args []string) {
 		Stdout:   os.Stdout,
 		Stderr:   os.Stderr,
 		Exit:     os.Exit,
-		Die:      func() { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL) },
+		Die:      die,
 		Fork:     func(session bool) (string, error) { return fork(self, session) },
 	}
 	switch onTerm := os.Getenv(EnvTerm); onTerm {
 	case "":
+		endAtTerm()
 	case "ignore":
 		signal.Ignore(syscall.SIGTERM)
 	default:
@@ -53,6 +55,29 @@ func Main(self, args []string) {
 		fmt.Fprintln(os.Stderr, http.ListenAndServe(addr, p.Handler()))
 	}
 	os.Exit(1)
+}
+
+// die kills this process. The first process of a container cannot be killed from
+// within; it ends as a shell does whose child was killed.
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	if os.Getpid() == 1 {
+		os.Exit(128 + int(syscall.SIGKILL))
+	}
+}
+
+// endAtTerm has SIGTERM end the first process of a container, which the signal
+// alone does not.
+func endAtTerm() {
+	if os.Getpid() != 1 {
+		return
+	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM)
+	go func() {
+		<-c
+		os.Exit(128 + int(syscall.SIGTERM))
+	}()
 }
 
 func environ() map[string]string {
@@ -86,10 +111,14 @@ func fork(self []string, session bool) (string, error) {
 	return strings.TrimSpace(addr), err
 }
 
-// hold is the child: it keeps an address until it is killed.
+// childSays is what a child tells whoever connects.
+const childSays = "drivertest child"
+
+// hold is the child: it keeps an address, on the host that the Program listens
+// on, until it is killed.
 func hold() {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", net.JoinHostPort(os.Getenv("SAGEBRUSH_BIND_HOST"), "0"))
 	if err != nil {
 		os.Exit(1)
 	}
@@ -99,6 +128,7 @@ func hold() {
 		if err != nil {
 			os.Exit(1)
 		}
+		_, _ = io.WriteString(c, childSays+"\n")
 		c.Close()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,6 +97,9 @@ func testOutput(t *testing.T, h Harness) {
 		t.Errorf("exit %+v", exit)
 	}
 	got := strings.Split(strings.TrimSuffix(spec.Output.(*printed).String(), "\n"), "\n")
+	if h.StreamsApart {
+		got = interleave(got)
+	}
 	for n := range lines {
 		if n >= len(got) || got[n] != line(n) {
 			t.Fatalf("of %d lines, line %d is not %q", len(got), n, line(n))
@@ -104,6 +108,26 @@ func testOutput(t *testing.T, h Harness) {
 	if len(got) != lines {
 		t.Errorf("%d lines, want %d", len(got), lines)
 	}
+}
+
+// interleave takes the lines of stderr, which are the even ones, and of stdout,
+// each in the order they came, and puts them together as they were printed.
+func interleave(got []string) []string {
+	var streams [2][]string
+	for _, l := range got {
+		n, _ := strconv.Atoi(l[strings.LastIndexByte(l, ' ')+1:])
+		streams[n%2] = append(streams[n%2], l)
+	}
+	var out []string
+	for len(streams[0]) > 0 || len(streams[1]) > 0 {
+		for n := range streams {
+			if len(streams[n]) > 0 {
+				out = append(out, streams[n][0])
+				streams[n] = streams[n][1:]
+			}
+		}
+	}
+	return out
 }
 
 // failing is an Output that has failed.
@@ -251,9 +275,15 @@ func forked(t *testing.T, h Harness, id string) (i driver.Handle, children []str
 		paths = paths[:1]
 	}
 	for _, path := range paths {
-		addr, err := post(i, path, "")
-		if err != nil || addr == "" {
-			t.Fatalf("fork: %q, %v", addr, err)
+		answer, err := post(i, path, "")
+		_, port, cut := net.SplitHostPort(answer)
+		if err != nil || cut != nil {
+			t.Fatalf("fork: %q, %v", answer, err)
+		}
+		host, _, _ := net.SplitHostPort(i.Addr())
+		addr := net.JoinHostPort(host, port)
+		if knock(addr, patience) == "" {
+			t.Fatalf("no child listens at %s", addr)
 		}
 		children = append(children, addr)
 	}
