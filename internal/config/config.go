@@ -20,7 +20,7 @@ import (
 )
 
 // Config is what a server runs with. Every field stands in the table of Settings,
-// except Images and Remap, which only the file can hold.
+// except Images, Remap and DockerCapabilities, which only the file can hold.
 type Config struct {
 	Listen          string        `koanf:"listen"`
 	Data            string        `koanf:"data"`
@@ -40,6 +40,13 @@ type Config struct {
 	AlwaysNewline   bool          `koanf:"assemble-always-newline"`
 	LogLevel        string        `koanf:"log-level"`
 
+	Runtime         string `koanf:"runtime"`
+	DockerHost      string `koanf:"docker-host"`
+	DockerReadOnly  bool   `koanf:"docker-read-only-root"`
+	DockerPids      int    `koanf:"docker-pids"`
+	DockerEmulation bool   `koanf:"docker-emulation"`
+	// DockerCapabilities are kept in addition to those of every container.
+	DockerCapabilities []string `koanf:"docker-capabilities"`
 	// Images maps image names to local commands; the built-in ones come after it.
 	Images []Image `koanf:"images"`
 	// Remap replaces image names before they are looked up, first match first.
@@ -90,6 +97,11 @@ func Settings() []Setting {
 		{Name: "stop-grace", Default: 30 * time.Second, Help: "how long a container may take to end after SIGTERM, before SIGKILL"},
 		{Name: "max-instances", Default: max(4, 2*runtime.NumCPU()), Help: "how many instances run at once; further jobs wait in the order they came"},
 		{Name: "max-answer-mb", Default: 256, Help: "the largest answer to one request that is accepted of a container, in units of 2^20 bytes"},
+		{Name: "runtime", Default: "auto", Choices: []string{"auto", "process", "docker"}, Help: "what runs images; auto runs those that are built in or mapped to a command as processes, all others on Docker"},
+		{Name: "docker-host", Default: "", Help: "address of the container engine, such as unix:///var/run/docker.sock (also DOCKER_HOST, or the Docker context)"},
+		{Name: "docker-read-only-root", Default: false, Help: "make the files of containers read-only, all but /tmp, /run and the scratch folder"},
+		{Name: "docker-pids", Default: 8192, Help: "how many processes and threads one container may have"},
+		{Name: "docker-emulation", Default: false, Help: "start images of another architecture, where the machine can emulate it"},
 		{Name: "model-cache-gb", Default: 20, Help: "how much unpacked model data stays on disk for later jobs, in units of 2^30 bytes; what is in use may be more"},
 		{Name: "runtime-patience", Default: 30 * time.Minute, Help: "how long a job waits for a container engine that does not answer"},
 		{Name: "assemble-always-newline", Default: false, Help: "with AssembleWith=Line add a newline after each answer, even if it ends in one"},
@@ -154,7 +166,7 @@ func loadFile(k *koanf.Koanf, path string) error {
 		return fmt.Errorf("the configuration file %s: %w", path, err)
 	}
 	for name := range f.Raw() {
-		known := name == "images" || name == "remap" || slices.ContainsFunc(Settings(), func(s Setting) bool { return s.Name == name })
+		known := name == "images" || name == "remap" || name == "docker-capabilities" || slices.ContainsFunc(Settings(), func(s Setting) bool { return s.Name == name })
 		if !known {
 			return fmt.Errorf("the configuration file %s sets %q, which is not a setting; `sagebrush serve --help` lists them", path, name)
 		}
@@ -168,7 +180,7 @@ func (c Config) check() error {
 		if len(s.Choices) == 0 {
 			continue
 		}
-		got := map[string]string{"auth": c.Auth, "compat": c.Compat, "s3": c.S3, "log-level": c.LogLevel}[s.Name]
+		got := map[string]string{"auth": c.Auth, "compat": c.Compat, "s3": c.S3, "runtime": c.Runtime, "log-level": c.LogLevel}[s.Name]
 		if !slices.Contains(s.Choices, got) {
 			return fmt.Errorf("%s is %q, and may be one of %s", s.Name, got, strings.Join(s.Choices, ", "))
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/config"
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
+	"github.com/sagebrush-ml/sagebrush/internal/driver/docker"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/process"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/filestore"
@@ -59,8 +60,34 @@ func builtIn(self []string) []process.Image {
 	return images
 }
 
-// openDriver makes the process driver; the user's images come before ours.
-func (d *Daemon) openDriver() driver.Driver {
+// openDriver makes the runtimes and the choice between them: an image that is built
+// in or mapped to a command runs as a process, any other on Docker, unless the
+// setting says that all run on one of them.
+func (d *Daemon) openDriver() (driver.Driver, error) {
+	c := d.Config
+	processes := d.openProcesses()
+	if c.Runtime == "process" {
+		return processes, nil
+	}
+	containers, err := docker.New(docker.Config{
+		Host: c.DockerHost, Owner: d.data, Capabilities: c.DockerCapabilities,
+		ReadOnlyRoot: c.DockerReadOnly, PidsLimit: int64(c.DockerPids), Emulation: c.DockerEmulation, Log: d.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, containers.Close)
+	if c.Runtime == "docker" {
+		return containers, nil
+	}
+	return driver.ByImage(
+		driver.Choice{Driver: processes, Takes: processes.Maps},
+		driver.Choice{Driver: containers, Takes: func(string) bool { return true }},
+	), nil
+}
+
+// openProcesses makes the process driver; the user's images come before ours.
+func (d *Daemon) openProcesses() *process.Driver {
 	var images []process.Image
 	for _, i := range d.Config.Images {
 		images = append(images, process.Image{Pattern: i.Image, Command: i.Command, Dir: i.Dir, Env: i.Env})

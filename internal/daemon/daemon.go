@@ -92,6 +92,10 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "the folder of the model cache in %s cannot be used", d.data)
 	}
+	runtimes, err := d.openDriver()
+	if err != nil {
+		return err
+	}
 	c := d.Config
 	d.control, err = control.New(ctx, control.Options{
 		Account: c.Account, SeedCompat: c.Compat == config.Seed, AlwaysNewline: c.AlwaysNewline,
@@ -99,7 +103,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace,
 		State: store, Objects: objects, Logs: logs, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
 		Fleet: fleet.New(fleet.Options{
-			Driver: d.openDriver(), Models: models, Remap: remap(c.Remap), Work: filepath.Join(d.data, "work", "instances"),
+			Driver: runtimes, Models: models, Remap: remap(c.Remap), Work: filepath.Join(d.data, "work", "instances"),
 			StopGrace: c.StopGrace, Patience: c.RuntimePatience, Log: d.Log, Now: time.Now,
 		}),
 	})

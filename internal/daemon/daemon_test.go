@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 // start runs a daemon for the test.
 func start(t *testing.T, data string, edit func(*config.Config)) *Daemon {
 	t.Helper()
-	given := map[string]any{"listen": "127.0.0.1:0", "data": data}
+	given := map[string]any{"listen": "127.0.0.1:0", "data": data, "runtime": "process"}
 	c, err := config.Load("", func(string) (string, bool) { return "", false }, given)
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,8 @@ type Options struct {
 	Work string
 	// StopGrace is how long a container has between SIGTERM and SIGKILL (CC-27).
 	StopGrace time.Duration
-	// Patience is how long a runtime that does not answer is asked again.
+	// Patience is how long a runtime that does not answer is asked again, once it has
+	// answered for the job or the variant. Before, it may just not be there.
 	Patience time.Duration
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -186,7 +187,11 @@ func (b *Blueprint) prepareImages(ctx context.Context, n Needs) error {
 			want = n.Pinned[i].Resolved
 		}
 		var found driver.Image
-		err := b.fleet.patiently(ctx, n.Report, func() (err error) {
+		patience := b.fleet.Patience
+		if n.Pinned == nil {
+			patience = min(patience, firstPatience)
+		}
+		err := b.fleet.patiently(ctx, patience, n.Report, func() (err error) {
 			found, err = b.fleet.Driver.Prepare(ctx, image, func(p driver.Pull) { n.Report("image " + image + ": " + p.String()) })
 			return err
 		})
@@ -221,9 +226,12 @@ func (b *Blueprint) Release() {
 	}
 }
 
+// firstPatience is how long a runtime that never answered is asked again.
+const firstPatience = 5 * time.Second
+
 // patiently repeats what a runtime did not answer, with growing pauses.
-func (f *Fleet) patiently(ctx context.Context, report func(string), do func() error) error {
-	deadline := f.Now().Add(f.Patience)
+func (f *Fleet) patiently(ctx context.Context, patience time.Duration, report func(string), do func() error) error {
+	deadline := f.Now().Add(patience)
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := do()
 		if !fault.Is(err, fault.Unavailable) || !f.Now().Before(deadline) || ctx.Err() != nil {

@@ -79,7 +79,7 @@ func (b *Blueprint) Launch(ctx context.Context, o Order) (_ *Instance, err error
 			return nil, err
 		}
 		var started *instance.Instance
-		err = b.fleet.patiently(ctx, o.Report, func() (err error) {
+		err = b.fleet.patiently(ctx, b.fleet.Patience, o.Report, func() (err error) {
 			started, err = instance.Launch(ctx, instance.Options{
 				Driver: b.fleet.Driver, Spec: spec, Adopt: true,
 				ReadyTimeout: o.ReadyTimeout, StopGrace: max(b.fleet.StopGrace, time.Millisecond), // 0 is no grace, not the default
