@@ -16,16 +16,26 @@ var SageMaker = &Service{
 // served is sorted by name and never written to.
 var served = [...]Operation{
 	{Name: "AddTags", Input: func() Message { return new(AddTagsInput) }, Output: func() Message { return new(AddTagsOutput) }},
+	{Name: "CreateEndpoint", Input: func() Message { return new(CreateEndpointInput) }, Output: func() Message { return new(CreateEndpointOutput) }},
+	{Name: "CreateEndpointConfig", Input: func() Message { return new(CreateEndpointConfigInput) }, Output: func() Message { return new(CreateEndpointConfigOutput) }},
 	{Name: "CreateModel", Input: func() Message { return new(CreateModelInput) }, Output: func() Message { return new(CreateModelOutput) }},
 	{Name: "CreateTransformJob", Input: func() Message { return new(CreateTransformJobInput) }, Output: func() Message { return new(CreateTransformJobOutput) }},
+	{Name: "DeleteEndpoint", Input: func() Message { return new(DeleteEndpointInput) }},
+	{Name: "DeleteEndpointConfig", Input: func() Message { return new(DeleteEndpointConfigInput) }},
 	{Name: "DeleteModel", Input: func() Message { return new(DeleteModelInput) }},
 	{Name: "DeleteTags", Input: func() Message { return new(DeleteTagsInput) }, Output: func() Message { return new(DeleteTagsOutput) }},
+	{Name: "DescribeEndpoint", Input: func() Message { return new(DescribeEndpointInput) }, Output: func() Message { return new(DescribeEndpointOutput) }},
+	{Name: "DescribeEndpointConfig", Input: func() Message { return new(DescribeEndpointConfigInput) }, Output: func() Message { return new(DescribeEndpointConfigOutput) }},
 	{Name: "DescribeModel", Input: func() Message { return new(DescribeModelInput) }, Output: func() Message { return new(DescribeModelOutput) }},
 	{Name: "DescribeTransformJob", Input: func() Message { return new(DescribeTransformJobInput) }, Output: func() Message { return new(DescribeTransformJobOutput) }},
+	{Name: "ListEndpointConfigs", Input: func() Message { return new(ListEndpointConfigsInput) }, Output: func() Message { return new(ListEndpointConfigsOutput) }},
+	{Name: "ListEndpoints", Input: func() Message { return new(ListEndpointsInput) }, Output: func() Message { return new(ListEndpointsOutput) }},
 	{Name: "ListModels", Input: func() Message { return new(ListModelsInput) }, Output: func() Message { return new(ListModelsOutput) }},
 	{Name: "ListTags", Input: func() Message { return new(ListTagsInput) }, Output: func() Message { return new(ListTagsOutput) }},
 	{Name: "ListTransformJobs", Input: func() Message { return new(ListTransformJobsInput) }, Output: func() Message { return new(ListTransformJobsOutput) }},
 	{Name: "StopTransformJob", Input: func() Message { return new(StopTransformJobInput) }},
+	{Name: "UpdateEndpoint", Input: func() Message { return new(UpdateEndpointInput) }, Output: func() Message { return new(UpdateEndpointOutput) }},
+	{Name: "UpdateEndpointWeightsAndCapacities", Input: func() Message { return new(UpdateEndpointWeightsAndCapacitiesInput) }, Output: func() Message { return new(UpdateEndpointWeightsAndCapacitiesOutput) }},
 }
 
 // names is sorted and never written to.

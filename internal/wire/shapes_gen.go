@@ -10,11 +10,57 @@ const (
 	shapeAdditionalModelChannelName
 	shapeAdditionalModelDataSource
 	shapeAdditionalModelDataSources
+	shapeAlarm
+	shapeAlarmList
+	shapeAlarmName
 	shapeAssemblyType
+	shapeAsyncInferenceClientConfig
+	shapeAsyncInferenceConfig
+	shapeAsyncInferenceNotificationConfig
+	shapeAsyncInferenceOutputConfig
+	shapeAsyncNotificationTopicTypeList
+	shapeAsyncNotificationTopicTypes
 	shapeAutoMLJobArn
+	shapeAutoRollbackConfig
 	shapeBatchDataCaptureConfig
 	shapeBatchStrategy
+	shapeBlueGreenUpdatePolicy
 	shapeBoolean
+	shapeCapacityReservationPreference
+	shapeCapacitySize
+	shapeCapacitySizeType
+	shapeCapacitySizeValue
+	shapeCaptureContentTypeHeader
+	shapeCaptureMode
+	shapeCaptureOption
+	shapeCaptureOptionList
+	shapeCaptureStatus
+	shapeClarifyContentTemplate
+	shapeClarifyEnableExplanations
+	shapeClarifyExplainerConfig
+	shapeClarifyFeatureHeaders
+	shapeClarifyFeatureType
+	shapeClarifyFeatureTypes
+	shapeClarifyFeaturesAttribute
+	shapeClarifyHeader
+	shapeClarifyInferenceConfig
+	shapeClarifyLabelAttribute
+	shapeClarifyLabelHeaders
+	shapeClarifyLabelIndex
+	shapeClarifyMaxPayloadInMB
+	shapeClarifyMaxRecordCount
+	shapeClarifyMimeType
+	shapeClarifyProbabilityAttribute
+	shapeClarifyProbabilityIndex
+	shapeClarifyShapBaseline
+	shapeClarifyShapBaselineConfig
+	shapeClarifyShapConfig
+	shapeClarifyShapNumberOfSamples
+	shapeClarifyShapSeed
+	shapeClarifyShapUseLogit
+	shapeClarifyTextConfig
+	shapeClarifyTextGranularity
+	shapeClarifyTextLanguage
 	shapeCompressionType
 	shapeContainerDefinition
 	shapeContainerDefinitionList
@@ -23,24 +69,64 @@ const (
 	shapeContainerMetricsConfig
 	shapeContainerMode
 	shapeContentType
+	shapeCreateEndpointConfigInput
+	shapeCreateEndpointConfigOutput
+	shapeCreateEndpointInput
+	shapeCreateEndpointOutput
 	shapeCreateModelInput
 	shapeCreateModelOutput
 	shapeCreateTransformJobInput
 	shapeCreateTransformJobOutput
+	shapeCsvContentType
+	shapeCsvContentTypes
+	shapeDataCaptureConfig
+	shapeDataCaptureConfigSummary
 	shapeDataProcessing
+	shapeDeleteEndpointConfigInput
+	shapeDeleteEndpointInput
 	shapeDeleteModelInput
 	shapeDeleteTagsInput
 	shapeDeleteTagsOutput
+	shapeDeployedImage
+	shapeDeployedImages
+	shapeDeploymentConfig
 	shapeDeploymentRecommendation
+	shapeDescribeEndpointConfigInput
+	shapeDescribeEndpointConfigOutput
+	shapeDescribeEndpointInput
+	shapeDescribeEndpointOutput
 	shapeDescribeModelInput
 	shapeDescribeModelOutput
 	shapeDescribeTransformJobInput
 	shapeDescribeTransformJobOutput
+	shapeDesiredWeightAndCapacity
+	shapeDesiredWeightAndCapacityList
+	shapeDestinationS3Uri
+	shapeEc2CapacityReservation
+	shapeEc2CapacityReservationId
+	shapeEc2CapacityReservationsList
+	shapeEnableCapture
+	shapeEnableDetailedObservability
+	shapeEnableEnhancedMetrics
+	shapeEndpointArn
+	shapeEndpointConfigArn
+	shapeEndpointConfigName
+	shapeEndpointConfigNameContains
+	shapeEndpointConfigSortKey
+	shapeEndpointConfigSummary
+	shapeEndpointConfigSummaryList
+	shapeEndpointName
+	shapeEndpointNameContains
+	shapeEndpointSortKey
+	shapeEndpointStatus
+	shapeEndpointSummary
+	shapeEndpointSummaryList
 	shapeEnvironmentKey
 	shapeEnvironmentMap
 	shapeEnvironmentValue
 	shapeExperimentConfig
 	shapeExperimentEntityName
+	shapeExplainerConfig
 	shapeFailureReason
 	shapeHubContentArn
 	shapeImageConfig
@@ -48,12 +134,24 @@ const (
 	shapeInferenceExecutionMode
 	shapeInferenceHubAccessConfig
 	shapeInferenceSpecificationName
+	shapeInitialTaskCount
+	shapeInstancePool
+	shapeInstancePoolList
+	shapeInstancePoolPriority
+	shapeInstancePoolSummary
+	shapeInstancePoolSummaryList
 	shapeInvocationsMaxRetries
 	shapeInvocationsTimeoutInSeconds
 	shapeJoinSource
+	shapeJsonContentType
+	shapeJsonContentTypes
 	shapeJsonPath
 	shapeKmsKeyId
 	shapeLabelingJobArn
+	shapeListEndpointConfigsInput
+	shapeListEndpointConfigsOutput
+	shapeListEndpointsInput
+	shapeListEndpointsOutput
 	shapeListModelsInput
 	shapeListModelsOutput
 	shapeListTagsInput
@@ -61,13 +159,23 @@ const (
 	shapeListTagsOutput
 	shapeListTransformJobsInput
 	shapeListTransformJobsOutput
+	shapeManagedInstanceScalingCooldownInMinutes
+	shapeManagedInstanceScalingMaxInstanceCount
+	shapeManagedInstanceScalingMaximumStepSize
+	shapeManagedInstanceScalingMinInstanceCount
+	shapeManagedInstanceScalingScaleInStrategy
+	shapeManagedInstanceScalingStatus
+	shapeMaxConcurrentInvocationsPerInstance
 	shapeMaxConcurrentTransforms
 	shapeMaxPayloadInMB
 	shapeMaxResults
+	shapeMaximumExecutionTimeoutInSeconds
 	shapeMetricPublishFrequencyInSeconds
+	shapeMetricsConfig
 	shapeMetricsEndpoint
 	shapeMetricsEndpointList
 	shapeMetricsEndpointPath
+	shapeMlReservationArn
 	shapeModelAccessConfig
 	shapeModelArn
 	shapeModelCacheSetting
@@ -84,7 +192,30 @@ const (
 	shapeNextToken
 	shapeOrderKey
 	shapePaginationToken
+	shapePendingDeploymentSummary
+	shapePendingProductionVariantSummary
+	shapePendingProductionVariantSummaryList
+	shapeProductionVariant
+	shapeProductionVariantAcceleratorType
+	shapeProductionVariantCapacityReservationConfig
+	shapeProductionVariantCapacityReservationSummary
+	shapeProductionVariantContainerStartupHealthCheckTimeoutInSeconds
+	shapeProductionVariantCoreDumpConfig
+	shapeProductionVariantInferenceAmiVersion
 	shapeProductionVariantInstanceType
+	shapeProductionVariantList
+	shapeProductionVariantManagedInstanceScaling
+	shapeProductionVariantManagedInstanceScalingScaleInPolicy
+	shapeProductionVariantModelDataDownloadTimeoutInSeconds
+	shapeProductionVariantRoutingConfig
+	shapeProductionVariantSSMAccess
+	shapeProductionVariantServerlessConfig
+	shapeProductionVariantServerlessUpdateConfig
+	shapeProductionVariantStatus
+	shapeProductionVariantStatusList
+	shapeProductionVariantSummary
+	shapeProductionVariantSummaryList
+	shapeProductionVariantVolumeSizeInGB
 	shapeRealTimeInferenceRecommendation
 	shapeRealTimeInferenceRecommendations
 	shapeRecommendationStatus
@@ -93,12 +224,19 @@ const (
 	shapeRepositoryCredentialsProviderArn
 	shapeResourceArn
 	shapeRoleArn
+	shapeRollingUpdatePolicy
+	shapeRoutingStrategy
 	shapeS3DataType
 	shapeS3ModelDataSource
 	shapeS3ModelDataType
 	shapeS3ModelUri
 	shapeS3Uri
+	shapeSamplingPercentage
 	shapeSecurityGroupId
+	shapeServerlessMaxConcurrency
+	shapeServerlessMemorySizeInMB
+	shapeServerlessProvisionedConcurrency
+	shapeSnsTopicArn
 	shapeSortBy
 	shapeSortOrder
 	shapeSplitType
@@ -111,7 +249,11 @@ const (
 	shapeTagKeyList
 	shapeTagList
 	shapeTagValue
+	shapeTaskCount
+	shapeTerminationWaitInSeconds
 	shapeTimestamp
+	shapeTrafficRoutingConfig
+	shapeTrafficRoutingConfigType
 	shapeTransformAmiVersion
 	shapeTransformDataSource
 	shapeTransformEnvironmentKey
@@ -128,10 +270,23 @@ const (
 	shapeTransformOutput
 	shapeTransformResources
 	shapeTransformS3DataSource
+	shapeUpdateEndpointInput
+	shapeUpdateEndpointOutput
+	shapeUpdateEndpointWeightsAndCapacitiesInput
+	shapeUpdateEndpointWeightsAndCapacitiesOutput
 	shapeUrl
+	shapeVariantInstanceProvisionTimeoutInSeconds
+	shapeVariantName
+	shapeVariantProperty
+	shapeVariantPropertyList
+	shapeVariantPropertyType
+	shapeVariantStatus
+	shapeVariantStatusMessage
+	shapeVariantWeight
 	shapeVersionedArnOrName
 	shapeVpcConfig
 	shapeVpcSecurityGroupIds
+	shapeWaitIntervalInSeconds
 )
 
 // shapes is never written to.
@@ -151,12 +306,43 @@ var shapes = [...]Shape{
 		{Name: "S3DataSource", Shape: shapeS3ModelDataSource, Required: true},
 	}},
 	shapeAdditionalModelDataSources: {Name: "AdditionalModelDataSources", Kind: KindList, Max: 5, Bounds: HasMin | HasMax, Elem: shapeAdditionalModelDataSource},
+	shapeAlarm: {Name: "Alarm", Kind: KindStructure, Members: []Member{
+		{Name: "AlarmName", Shape: shapeAlarmName},
+	}},
+	shapeAlarmList: {Name: "AlarmList", Kind: KindList, Min: 1, Max: 10, Bounds: HasMin | HasMax, Elem: shapeAlarm},
+	shapeAlarmName: {Name: "AlarmName", Kind: KindString, Min: 1, Max: 255, Bounds: HasMin | HasMax, Pattern: &patterns[2]},
 	shapeAssemblyType: {Name: "AssemblyType", Kind: KindString, Enum: []string{
 		"None",
 		"Line",
 		"RecordIO",
 	}},
-	shapeAutoMLJobArn: {Name: "AutoMLJobArn", Kind: KindString, Min: 1, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[2]},
+	shapeAsyncInferenceClientConfig: {Name: "AsyncInferenceClientConfig", Kind: KindStructure, Members: []Member{
+		{Name: "MaxConcurrentInvocationsPerInstance", Shape: shapeMaxConcurrentInvocationsPerInstance},
+	}},
+	shapeAsyncInferenceConfig: {Name: "AsyncInferenceConfig", Kind: KindStructure, Members: []Member{
+		{Name: "ClientConfig", Shape: shapeAsyncInferenceClientConfig},
+		{Name: "OutputConfig", Shape: shapeAsyncInferenceOutputConfig, Required: true},
+	}},
+	shapeAsyncInferenceNotificationConfig: {Name: "AsyncInferenceNotificationConfig", Kind: KindStructure, Members: []Member{
+		{Name: "SuccessTopic", Shape: shapeSnsTopicArn},
+		{Name: "ErrorTopic", Shape: shapeSnsTopicArn},
+		{Name: "IncludeInferenceResponseIn", Shape: shapeAsyncNotificationTopicTypeList},
+	}},
+	shapeAsyncInferenceOutputConfig: {Name: "AsyncInferenceOutputConfig", Kind: KindStructure, Members: []Member{
+		{Name: "KmsKeyId", Shape: shapeKmsKeyId},
+		{Name: "S3OutputPath", Shape: shapeDestinationS3Uri},
+		{Name: "NotificationConfig", Shape: shapeAsyncInferenceNotificationConfig},
+		{Name: "S3FailurePath", Shape: shapeDestinationS3Uri},
+	}},
+	shapeAsyncNotificationTopicTypeList: {Name: "AsyncNotificationTopicTypeList", Kind: KindList, Max: 2, Bounds: HasMin | HasMax, Elem: shapeAsyncNotificationTopicTypes},
+	shapeAsyncNotificationTopicTypes: {Name: "AsyncNotificationTopicTypes", Kind: KindString, Enum: []string{
+		"SUCCESS_NOTIFICATION_TOPIC",
+		"ERROR_NOTIFICATION_TOPIC",
+	}},
+	shapeAutoMLJobArn: {Name: "AutoMLJobArn", Kind: KindString, Min: 1, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[3]},
+	shapeAutoRollbackConfig: {Name: "AutoRollbackConfig", Kind: KindStructure, Members: []Member{
+		{Name: "Alarms", Shape: shapeAlarmList},
+	}},
 	shapeBatchDataCaptureConfig: {Name: "BatchDataCaptureConfig", Kind: KindStructure, Members: []Member{
 		{Name: "DestinationS3Uri", Shape: shapeS3Uri, Required: true},
 		{Name: "KmsKeyId", Shape: shapeKmsKeyId},
@@ -166,7 +352,165 @@ var shapes = [...]Shape{
 		"MultiRecord",
 		"SingleRecord",
 	}},
+	shapeBlueGreenUpdatePolicy: {Name: "BlueGreenUpdatePolicy", Kind: KindStructure, Members: []Member{
+		{Name: "TrafficRoutingConfiguration", Shape: shapeTrafficRoutingConfig, Required: true},
+		{Name: "TerminationWaitInSeconds", Shape: shapeTerminationWaitInSeconds},
+		{Name: "MaximumExecutionTimeoutInSeconds", Shape: shapeMaximumExecutionTimeoutInSeconds},
+	}},
 	shapeBoolean: {Name: "Boolean", Kind: KindBoolean},
+	shapeCapacityReservationPreference: {Name: "CapacityReservationPreference", Kind: KindString, Enum: []string{
+		"capacity-reservations-only",
+	}},
+	shapeCapacitySize: {Name: "CapacitySize", Kind: KindStructure, Members: []Member{
+		{Name: "Type", Shape: shapeCapacitySizeType, Required: true},
+		{Name: "Value", Shape: shapeCapacitySizeValue, Required: true},
+	}},
+	shapeCapacitySizeType: {Name: "CapacitySizeType", Kind: KindString, Enum: []string{
+		"INSTANCE_COUNT",
+		"CAPACITY_PERCENT",
+	}},
+	shapeCapacitySizeValue: {Name: "CapacitySizeValue", Kind: KindInteger, Min: 1, Bounds: HasMin},
+	shapeCaptureContentTypeHeader: {Name: "CaptureContentTypeHeader", Kind: KindStructure, Members: []Member{
+		{Name: "CsvContentTypes", Shape: shapeCsvContentTypes},
+		{Name: "JsonContentTypes", Shape: shapeJsonContentTypes},
+	}},
+	shapeCaptureMode: {Name: "CaptureMode", Kind: KindString, Enum: []string{
+		"Input",
+		"Output",
+		"InputAndOutput",
+	}},
+	shapeCaptureOption: {Name: "CaptureOption", Kind: KindStructure, Members: []Member{
+		{Name: "CaptureMode", Shape: shapeCaptureMode, Required: true},
+	}},
+	shapeCaptureOptionList: {Name: "CaptureOptionList", Kind: KindList, Min: 1, Max: 32, Bounds: HasMin | HasMax, Elem: shapeCaptureOption},
+	shapeCaptureStatus: {Name: "CaptureStatus", Kind: KindString, Enum: []string{
+		"Started",
+		"Stopped",
+	}},
+	shapeClarifyContentTemplate:    {Name: "ClarifyContentTemplate", Kind: KindString, Min: 1, Max: 64, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapeClarifyEnableExplanations: {Name: "ClarifyEnableExplanations", Kind: KindString, Min: 1, Max: 64, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapeClarifyExplainerConfig: {Name: "ClarifyExplainerConfig", Kind: KindStructure, Members: []Member{
+		{Name: "EnableExplanations", Shape: shapeClarifyEnableExplanations},
+		{Name: "InferenceConfig", Shape: shapeClarifyInferenceConfig},
+		{Name: "ShapConfig", Shape: shapeClarifyShapConfig, Required: true},
+	}},
+	shapeClarifyFeatureHeaders: {Name: "ClarifyFeatureHeaders", Kind: KindList, Min: 1, Max: 256, Bounds: HasMin | HasMax, Elem: shapeClarifyHeader},
+	shapeClarifyFeatureType: {Name: "ClarifyFeatureType", Kind: KindString, Enum: []string{
+		"numerical",
+		"categorical",
+		"text",
+	}},
+	shapeClarifyFeatureTypes:      {Name: "ClarifyFeatureTypes", Kind: KindList, Min: 1, Max: 256, Bounds: HasMin | HasMax, Elem: shapeClarifyFeatureType},
+	shapeClarifyFeaturesAttribute: {Name: "ClarifyFeaturesAttribute", Kind: KindString, Min: 1, Max: 64, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapeClarifyHeader:            {Name: "ClarifyHeader", Kind: KindString, Min: 1, Max: 64, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapeClarifyInferenceConfig: {Name: "ClarifyInferenceConfig", Kind: KindStructure, Members: []Member{
+		{Name: "FeaturesAttribute", Shape: shapeClarifyFeaturesAttribute},
+		{Name: "ContentTemplate", Shape: shapeClarifyContentTemplate},
+		{Name: "MaxRecordCount", Shape: shapeClarifyMaxRecordCount},
+		{Name: "MaxPayloadInMB", Shape: shapeClarifyMaxPayloadInMB},
+		{Name: "ProbabilityIndex", Shape: shapeClarifyProbabilityIndex},
+		{Name: "LabelIndex", Shape: shapeClarifyLabelIndex},
+		{Name: "ProbabilityAttribute", Shape: shapeClarifyProbabilityAttribute},
+		{Name: "LabelAttribute", Shape: shapeClarifyLabelAttribute},
+		{Name: "LabelHeaders", Shape: shapeClarifyLabelHeaders},
+		{Name: "FeatureHeaders", Shape: shapeClarifyFeatureHeaders},
+		{Name: "FeatureTypes", Shape: shapeClarifyFeatureTypes},
+	}},
+	shapeClarifyLabelAttribute:       {Name: "ClarifyLabelAttribute", Kind: KindString, Min: 1, Max: 64, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapeClarifyLabelHeaders:         {Name: "ClarifyLabelHeaders", Kind: KindList, Min: 1, Max: 16, Bounds: HasMin | HasMax, Elem: shapeClarifyHeader},
+	shapeClarifyLabelIndex:           {Name: "ClarifyLabelIndex", Kind: KindInteger, Bounds: HasMin},
+	shapeClarifyMaxPayloadInMB:       {Name: "ClarifyMaxPayloadInMB", Kind: KindInteger, Min: 1, Max: 25, Bounds: HasMin | HasMax},
+	shapeClarifyMaxRecordCount:       {Name: "ClarifyMaxRecordCount", Kind: KindInteger, Min: 1, Bounds: HasMin},
+	shapeClarifyMimeType:             {Name: "ClarifyMimeType", Kind: KindString, Max: 255, Bounds: HasMin | HasMax, Pattern: &patterns[4]},
+	shapeClarifyProbabilityAttribute: {Name: "ClarifyProbabilityAttribute", Kind: KindString, Min: 1, Max: 64, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapeClarifyProbabilityIndex:     {Name: "ClarifyProbabilityIndex", Kind: KindInteger, Bounds: HasMin},
+	shapeClarifyShapBaseline:         {Name: "ClarifyShapBaseline", Kind: KindString, Min: 1, Max: 4096, Bounds: HasMin | HasMax, Pattern: &patterns[5]},
+	shapeClarifyShapBaselineConfig: {Name: "ClarifyShapBaselineConfig", Kind: KindStructure, Members: []Member{
+		{Name: "MimeType", Shape: shapeClarifyMimeType},
+		{Name: "ShapBaseline", Shape: shapeClarifyShapBaseline},
+		{Name: "ShapBaselineUri", Shape: shapeUrl},
+	}},
+	shapeClarifyShapConfig: {Name: "ClarifyShapConfig", Kind: KindStructure, Members: []Member{
+		{Name: "ShapBaselineConfig", Shape: shapeClarifyShapBaselineConfig, Required: true},
+		{Name: "NumberOfSamples", Shape: shapeClarifyShapNumberOfSamples},
+		{Name: "UseLogit", Shape: shapeClarifyShapUseLogit},
+		{Name: "Seed", Shape: shapeClarifyShapSeed},
+		{Name: "TextConfig", Shape: shapeClarifyTextConfig},
+	}},
+	shapeClarifyShapNumberOfSamples: {Name: "ClarifyShapNumberOfSamples", Kind: KindInteger, Min: 1, Bounds: HasMin},
+	shapeClarifyShapSeed:            {Name: "ClarifyShapSeed", Kind: KindInteger},
+	shapeClarifyShapUseLogit:        {Name: "ClarifyShapUseLogit", Kind: KindBoolean},
+	shapeClarifyTextConfig: {Name: "ClarifyTextConfig", Kind: KindStructure, Members: []Member{
+		{Name: "Language", Shape: shapeClarifyTextLanguage, Required: true},
+		{Name: "Granularity", Shape: shapeClarifyTextGranularity, Required: true},
+	}},
+	shapeClarifyTextGranularity: {Name: "ClarifyTextGranularity", Kind: KindString, Enum: []string{
+		"token",
+		"sentence",
+		"paragraph",
+	}},
+	shapeClarifyTextLanguage: {Name: "ClarifyTextLanguage", Kind: KindString, Enum: []string{
+		"af",
+		"sq",
+		"ar",
+		"hy",
+		"eu",
+		"bn",
+		"bg",
+		"ca",
+		"zh",
+		"hr",
+		"cs",
+		"da",
+		"nl",
+		"en",
+		"et",
+		"fi",
+		"fr",
+		"de",
+		"el",
+		"gu",
+		"he",
+		"hi",
+		"hu",
+		"is",
+		"id",
+		"ga",
+		"it",
+		"kn",
+		"ky",
+		"lv",
+		"lt",
+		"lb",
+		"mk",
+		"ml",
+		"mr",
+		"ne",
+		"nb",
+		"fa",
+		"pl",
+		"pt",
+		"ro",
+		"ru",
+		"sa",
+		"sr",
+		"tn",
+		"si",
+		"sk",
+		"sl",
+		"es",
+		"sv",
+		"tl",
+		"ta",
+		"tt",
+		"te",
+		"tr",
+		"uk",
+		"ur",
+		"yo",
+		"lij",
+		"xx",
+	}},
 	shapeCompressionType: {Name: "CompressionType", Kind: KindString, Enum: []string{
 		"None",
 		"Gzip",
@@ -186,8 +530,8 @@ var shapes = [...]Shape{
 		{Name: "ContainerMetricsConfig", Shape: shapeContainerMetricsConfig},
 	}},
 	shapeContainerDefinitionList: {Name: "ContainerDefinitionList", Kind: KindList, Max: 15, Bounds: HasMin | HasMax, Elem: shapeContainerDefinition},
-	shapeContainerHostname:       {Name: "ContainerHostname", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[3]},
-	shapeContainerImage:          {Name: "ContainerImage", Kind: KindString, Max: 255, Bounds: HasMin | HasMax, Pattern: &patterns[4]},
+	shapeContainerHostname:       {Name: "ContainerHostname", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[6]},
+	shapeContainerImage:          {Name: "ContainerImage", Kind: KindString, Max: 255, Bounds: HasMin | HasMax, Pattern: &patterns[7]},
 	shapeContainerMetricsConfig: {Name: "ContainerMetricsConfig", Kind: KindStructure, Members: []Member{
 		{Name: "MetricsEndpoints", Shape: shapeMetricsEndpointList},
 	}},
@@ -196,6 +540,32 @@ var shapes = [...]Shape{
 		"MultiModel",
 	}},
 	shapeContentType: {Name: "ContentType", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapeCreateEndpointConfigInput: {Name: "CreateEndpointConfigInput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName, Required: true},
+		{Name: "ProductionVariants", Shape: shapeProductionVariantList, Required: true},
+		{Name: "DataCaptureConfig", Shape: shapeDataCaptureConfig},
+		{Name: "Tags", Shape: shapeTagList},
+		{Name: "KmsKeyId", Shape: shapeKmsKeyId},
+		{Name: "AsyncInferenceConfig", Shape: shapeAsyncInferenceConfig},
+		{Name: "ExplainerConfig", Shape: shapeExplainerConfig},
+		{Name: "ShadowProductionVariants", Shape: shapeProductionVariantList},
+		{Name: "ExecutionRoleArn", Shape: shapeRoleArn},
+		{Name: "VpcConfig", Shape: shapeVpcConfig},
+		{Name: "EnableNetworkIsolation", Shape: shapeBoolean},
+		{Name: "MetricsConfig", Shape: shapeMetricsConfig},
+	}},
+	shapeCreateEndpointConfigOutput: {Name: "CreateEndpointConfigOutput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointConfigArn", Shape: shapeEndpointConfigArn, Required: true},
+	}},
+	shapeCreateEndpointInput: {Name: "CreateEndpointInput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointName", Shape: shapeEndpointName, Required: true},
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName, Required: true},
+		{Name: "DeploymentConfig", Shape: shapeDeploymentConfig},
+		{Name: "Tags", Shape: shapeTagList},
+	}},
+	shapeCreateEndpointOutput: {Name: "CreateEndpointOutput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointArn", Shape: shapeEndpointArn, Required: true},
+	}},
 	shapeCreateModelInput: {Name: "CreateModelInput", Kind: KindStructure, Members: []Member{
 		{Name: "ModelName", Shape: shapeModelName, Required: true},
 		{Name: "PrimaryContainer", Shape: shapeContainerDefinition},
@@ -228,10 +598,33 @@ var shapes = [...]Shape{
 	shapeCreateTransformJobOutput: {Name: "CreateTransformJobOutput", Kind: KindStructure, Members: []Member{
 		{Name: "TransformJobArn", Shape: shapeTransformJobArn, Required: true},
 	}},
+	shapeCsvContentType:  {Name: "CsvContentType", Kind: KindString, Min: 1, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[8]},
+	shapeCsvContentTypes: {Name: "CsvContentTypes", Kind: KindList, Min: 1, Max: 10, Bounds: HasMin | HasMax, Elem: shapeCsvContentType},
+	shapeDataCaptureConfig: {Name: "DataCaptureConfig", Kind: KindStructure, Members: []Member{
+		{Name: "EnableCapture", Shape: shapeEnableCapture},
+		{Name: "InitialSamplingPercentage", Shape: shapeSamplingPercentage, Required: true},
+		{Name: "DestinationS3Uri", Shape: shapeDestinationS3Uri, Required: true},
+		{Name: "KmsKeyId", Shape: shapeKmsKeyId},
+		{Name: "CaptureOptions", Shape: shapeCaptureOptionList, Required: true},
+		{Name: "CaptureContentTypeHeader", Shape: shapeCaptureContentTypeHeader},
+	}},
+	shapeDataCaptureConfigSummary: {Name: "DataCaptureConfigSummary", Kind: KindStructure, Members: []Member{
+		{Name: "EnableCapture", Shape: shapeEnableCapture, Required: true},
+		{Name: "CaptureStatus", Shape: shapeCaptureStatus, Required: true},
+		{Name: "CurrentSamplingPercentage", Shape: shapeSamplingPercentage, Required: true},
+		{Name: "DestinationS3Uri", Shape: shapeDestinationS3Uri, Required: true},
+		{Name: "KmsKeyId", Shape: shapeKmsKeyId, Required: true},
+	}},
 	shapeDataProcessing: {Name: "DataProcessing", Kind: KindStructure, Members: []Member{
 		{Name: "InputFilter", Shape: shapeJsonPath},
 		{Name: "OutputFilter", Shape: shapeJsonPath},
 		{Name: "JoinSource", Shape: shapeJoinSource},
+	}},
+	shapeDeleteEndpointConfigInput: {Name: "DeleteEndpointConfigInput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName, Required: true},
+	}},
+	shapeDeleteEndpointInput: {Name: "DeleteEndpointInput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointName", Shape: shapeEndpointName, Required: true},
 	}},
 	shapeDeleteModelInput: {Name: "DeleteModelInput", Kind: KindStructure, Members: []Member{
 		{Name: "ModelName", Shape: shapeModelName, Required: true},
@@ -241,9 +634,58 @@ var shapes = [...]Shape{
 		{Name: "TagKeys", Shape: shapeTagKeyList, Required: true},
 	}},
 	shapeDeleteTagsOutput: {Name: "DeleteTagsOutput", Kind: KindStructure},
+	shapeDeployedImage: {Name: "DeployedImage", Kind: KindStructure, Members: []Member{
+		{Name: "SpecifiedImage", Shape: shapeContainerImage},
+		{Name: "ResolvedImage", Shape: shapeContainerImage},
+		{Name: "ResolutionTime", Shape: shapeTimestamp},
+	}},
+	shapeDeployedImages: {Name: "DeployedImages", Kind: KindList, Elem: shapeDeployedImage},
+	shapeDeploymentConfig: {Name: "DeploymentConfig", Kind: KindStructure, Members: []Member{
+		{Name: "BlueGreenUpdatePolicy", Shape: shapeBlueGreenUpdatePolicy},
+		{Name: "RollingUpdatePolicy", Shape: shapeRollingUpdatePolicy},
+		{Name: "AutoRollbackConfiguration", Shape: shapeAutoRollbackConfig},
+	}},
 	shapeDeploymentRecommendation: {Name: "DeploymentRecommendation", Kind: KindStructure, Members: []Member{
 		{Name: "RecommendationStatus", Shape: shapeRecommendationStatus, Required: true},
 		{Name: "RealTimeInferenceRecommendations", Shape: shapeRealTimeInferenceRecommendations},
+	}},
+	shapeDescribeEndpointConfigInput: {Name: "DescribeEndpointConfigInput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName, Required: true},
+	}},
+	shapeDescribeEndpointConfigOutput: {Name: "DescribeEndpointConfigOutput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName, Required: true},
+		{Name: "EndpointConfigArn", Shape: shapeEndpointConfigArn, Required: true},
+		{Name: "ProductionVariants", Shape: shapeProductionVariantList, Required: true},
+		{Name: "DataCaptureConfig", Shape: shapeDataCaptureConfig},
+		{Name: "KmsKeyId", Shape: shapeKmsKeyId},
+		{Name: "CreationTime", Shape: shapeTimestamp, Required: true},
+		{Name: "AsyncInferenceConfig", Shape: shapeAsyncInferenceConfig},
+		{Name: "ExplainerConfig", Shape: shapeExplainerConfig},
+		{Name: "ShadowProductionVariants", Shape: shapeProductionVariantList},
+		{Name: "ExecutionRoleArn", Shape: shapeRoleArn},
+		{Name: "VpcConfig", Shape: shapeVpcConfig},
+		{Name: "EnableNetworkIsolation", Shape: shapeBoolean},
+		{Name: "MetricsConfig", Shape: shapeMetricsConfig},
+	}},
+	shapeDescribeEndpointInput: {Name: "DescribeEndpointInput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointName", Shape: shapeEndpointName, Required: true},
+	}},
+	shapeDescribeEndpointOutput: {Name: "DescribeEndpointOutput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointName", Shape: shapeEndpointName, Required: true},
+		{Name: "EndpointArn", Shape: shapeEndpointArn, Required: true},
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName},
+		{Name: "ProductionVariants", Shape: shapeProductionVariantSummaryList},
+		{Name: "DataCaptureConfig", Shape: shapeDataCaptureConfigSummary},
+		{Name: "EndpointStatus", Shape: shapeEndpointStatus, Required: true},
+		{Name: "FailureReason", Shape: shapeFailureReason},
+		{Name: "CreationTime", Shape: shapeTimestamp, Required: true},
+		{Name: "LastModifiedTime", Shape: shapeTimestamp, Required: true},
+		{Name: "LastDeploymentConfig", Shape: shapeDeploymentConfig},
+		{Name: "AsyncInferenceConfig", Shape: shapeAsyncInferenceConfig},
+		{Name: "PendingDeploymentSummary", Shape: shapePendingDeploymentSummary},
+		{Name: "ExplainerConfig", Shape: shapeExplainerConfig},
+		{Name: "ShadowProductionVariants", Shape: shapeProductionVariantSummaryList},
+		{Name: "MetricsConfig", Shape: shapeMetricsConfig},
 	}},
 	shapeDescribeModelInput: {Name: "DescribeModelInput", Kind: KindStructure, Members: []Member{
 		{Name: "ModelName", Shape: shapeModelName, Required: true},
@@ -286,18 +728,80 @@ var shapes = [...]Shape{
 		{Name: "DataProcessing", Shape: shapeDataProcessing},
 		{Name: "ExperimentConfig", Shape: shapeExperimentConfig},
 	}},
-	shapeEnvironmentKey:   {Name: "EnvironmentKey", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[5]},
-	shapeEnvironmentMap:   {Name: "EnvironmentMap", Kind: KindMap, Max: 100, Bounds: HasMin | HasMax, Secret: true, Key: shapeEnvironmentKey, Elem: shapeEnvironmentValue},
-	shapeEnvironmentValue: {Name: "EnvironmentValue", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[6]},
+	shapeDesiredWeightAndCapacity: {Name: "DesiredWeightAndCapacity", Kind: KindStructure, Members: []Member{
+		{Name: "VariantName", Shape: shapeVariantName, Required: true},
+		{Name: "DesiredWeight", Shape: shapeVariantWeight},
+		{Name: "DesiredInstanceCount", Shape: shapeTaskCount},
+		{Name: "ServerlessUpdateConfig", Shape: shapeProductionVariantServerlessUpdateConfig},
+	}},
+	shapeDesiredWeightAndCapacityList: {Name: "DesiredWeightAndCapacityList", Kind: KindList, Min: 1, Bounds: HasMin, Elem: shapeDesiredWeightAndCapacity},
+	shapeDestinationS3Uri:             {Name: "DestinationS3Uri", Kind: KindString, Max: 512, Bounds: HasMin | HasMax, Pattern: &patterns[9]},
+	shapeEc2CapacityReservation: {Name: "Ec2CapacityReservation", Kind: KindStructure, Members: []Member{
+		{Name: "Ec2CapacityReservationId", Shape: shapeEc2CapacityReservationId},
+		{Name: "TotalInstanceCount", Shape: shapeTaskCount},
+		{Name: "AvailableInstanceCount", Shape: shapeTaskCount},
+		{Name: "UsedByCurrentEndpoint", Shape: shapeTaskCount},
+	}},
+	shapeEc2CapacityReservationId:    {Name: "Ec2CapacityReservationId", Kind: KindString},
+	shapeEc2CapacityReservationsList: {Name: "Ec2CapacityReservationsList", Kind: KindList, Elem: shapeEc2CapacityReservation},
+	shapeEnableCapture:               {Name: "EnableCapture", Kind: KindBoolean},
+	shapeEnableDetailedObservability: {Name: "EnableDetailedObservability", Kind: KindBoolean},
+	shapeEnableEnhancedMetrics:       {Name: "EnableEnhancedMetrics", Kind: KindBoolean},
+	shapeEndpointArn:                 {Name: "EndpointArn", Kind: KindString, Min: 20, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[10]},
+	shapeEndpointConfigArn:           {Name: "EndpointConfigArn", Kind: KindString, Min: 20, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[11]},
+	shapeEndpointConfigName:          {Name: "EndpointConfigName", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[6]},
+	shapeEndpointConfigNameContains:  {Name: "EndpointConfigNameContains", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[12]},
+	shapeEndpointConfigSortKey: {Name: "EndpointConfigSortKey", Kind: KindString, Enum: []string{
+		"Name",
+		"CreationTime",
+	}},
+	shapeEndpointConfigSummary: {Name: "EndpointConfigSummary", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName, Required: true},
+		{Name: "EndpointConfigArn", Shape: shapeEndpointConfigArn, Required: true},
+		{Name: "CreationTime", Shape: shapeTimestamp, Required: true},
+	}},
+	shapeEndpointConfigSummaryList: {Name: "EndpointConfigSummaryList", Kind: KindList, Elem: shapeEndpointConfigSummary},
+	shapeEndpointName:              {Name: "EndpointName", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[6]},
+	shapeEndpointNameContains:      {Name: "EndpointNameContains", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[12]},
+	shapeEndpointSortKey: {Name: "EndpointSortKey", Kind: KindString, Enum: []string{
+		"Name",
+		"CreationTime",
+		"Status",
+	}},
+	shapeEndpointStatus: {Name: "EndpointStatus", Kind: KindString, Enum: []string{
+		"OutOfService",
+		"Creating",
+		"Updating",
+		"SystemUpdating",
+		"RollingBack",
+		"InService",
+		"Deleting",
+		"Failed",
+		"UpdateRollbackFailed",
+	}},
+	shapeEndpointSummary: {Name: "EndpointSummary", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointName", Shape: shapeEndpointName, Required: true},
+		{Name: "EndpointArn", Shape: shapeEndpointArn, Required: true},
+		{Name: "CreationTime", Shape: shapeTimestamp, Required: true},
+		{Name: "LastModifiedTime", Shape: shapeTimestamp, Required: true},
+		{Name: "EndpointStatus", Shape: shapeEndpointStatus, Required: true},
+	}},
+	shapeEndpointSummaryList: {Name: "EndpointSummaryList", Kind: KindList, Elem: shapeEndpointSummary},
+	shapeEnvironmentKey:      {Name: "EnvironmentKey", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[13]},
+	shapeEnvironmentMap:      {Name: "EnvironmentMap", Kind: KindMap, Max: 100, Bounds: HasMin | HasMax, Secret: true, Key: shapeEnvironmentKey, Elem: shapeEnvironmentValue},
+	shapeEnvironmentValue:    {Name: "EnvironmentValue", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[14]},
 	shapeExperimentConfig: {Name: "ExperimentConfig", Kind: KindStructure, Members: []Member{
 		{Name: "ExperimentName", Shape: shapeExperimentEntityName},
 		{Name: "TrialName", Shape: shapeExperimentEntityName},
 		{Name: "TrialComponentDisplayName", Shape: shapeExperimentEntityName},
 		{Name: "RunName", Shape: shapeExperimentEntityName},
 	}},
-	shapeExperimentEntityName: {Name: "ExperimentEntityName", Kind: KindString, Min: 1, Max: 120, Bounds: HasMin | HasMax, Pattern: &patterns[7]},
-	shapeFailureReason:        {Name: "FailureReason", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax},
-	shapeHubContentArn:        {Name: "HubContentArn", Kind: KindString, Max: 255, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapeExperimentEntityName: {Name: "ExperimentEntityName", Kind: KindString, Min: 1, Max: 120, Bounds: HasMin | HasMax, Pattern: &patterns[15]},
+	shapeExplainerConfig: {Name: "ExplainerConfig", Kind: KindStructure, Members: []Member{
+		{Name: "ClarifyExplainerConfig", Shape: shapeClarifyExplainerConfig},
+	}},
+	shapeFailureReason: {Name: "FailureReason", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax},
+	shapeHubContentArn: {Name: "HubContentArn", Kind: KindString, Max: 255, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
 	shapeImageConfig: {Name: "ImageConfig", Kind: KindStructure, Members: []Member{
 		{Name: "RepositoryAccessMode", Shape: shapeRepositoryAccessMode, Required: true},
 		{Name: "RepositoryAuthConfig", Shape: shapeRepositoryAuthConfig},
@@ -312,16 +816,60 @@ var shapes = [...]Shape{
 	shapeInferenceHubAccessConfig: {Name: "InferenceHubAccessConfig", Kind: KindStructure, Members: []Member{
 		{Name: "HubContentArn", Shape: shapeHubContentArn, Required: true},
 	}},
-	shapeInferenceSpecificationName:  {Name: "InferenceSpecificationName", Kind: KindString, Min: 1, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[3]},
+	shapeInferenceSpecificationName: {Name: "InferenceSpecificationName", Kind: KindString, Min: 1, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[6]},
+	shapeInitialTaskCount:           {Name: "InitialTaskCount", Kind: KindInteger, Min: 1, Bounds: HasMin},
+	shapeInstancePool: {Name: "InstancePool", Kind: KindStructure, Members: []Member{
+		{Name: "InstanceType", Shape: shapeProductionVariantInstanceType, Required: true},
+		{Name: "ModelNameOverride", Shape: shapeModelName},
+		{Name: "Priority", Shape: shapeInstancePoolPriority, Required: true},
+	}},
+	shapeInstancePoolList:     {Name: "InstancePoolList", Kind: KindList, Min: 1, Max: 5, Bounds: HasMin | HasMax, Elem: shapeInstancePool},
+	shapeInstancePoolPriority: {Name: "InstancePoolPriority", Kind: KindInteger, Min: 1, Max: 5, Bounds: HasMin | HasMax},
+	shapeInstancePoolSummary: {Name: "InstancePoolSummary", Kind: KindStructure, Members: []Member{
+		{Name: "InstanceType", Shape: shapeProductionVariantInstanceType, Required: true},
+		{Name: "CurrentInstanceCount", Shape: shapeTaskCount, Required: true},
+	}},
+	shapeInstancePoolSummaryList:     {Name: "InstancePoolSummaryList", Kind: KindList, Min: 1, Bounds: HasMin, Elem: shapeInstancePoolSummary},
 	shapeInvocationsMaxRetries:       {Name: "InvocationsMaxRetries", Kind: KindInteger, Max: 3, Bounds: HasMin | HasMax},
 	shapeInvocationsTimeoutInSeconds: {Name: "InvocationsTimeoutInSeconds", Kind: KindInteger, Min: 1, Max: 3600, Bounds: HasMin | HasMax},
 	shapeJoinSource: {Name: "JoinSource", Kind: KindString, Enum: []string{
 		"Input",
 		"None",
 	}},
-	shapeJsonPath:       {Name: "JsonPath", Kind: KindString, Max: 63, Bounds: HasMin | HasMax},
-	shapeKmsKeyId:       {Name: "KmsKeyId", Kind: KindString, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[8]},
-	shapeLabelingJobArn: {Name: "LabelingJobArn", Kind: KindString, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[9]},
+	shapeJsonContentType:  {Name: "JsonContentType", Kind: KindString, Min: 1, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[8]},
+	shapeJsonContentTypes: {Name: "JsonContentTypes", Kind: KindList, Min: 1, Max: 10, Bounds: HasMin | HasMax, Elem: shapeJsonContentType},
+	shapeJsonPath:         {Name: "JsonPath", Kind: KindString, Max: 63, Bounds: HasMin | HasMax},
+	shapeKmsKeyId:         {Name: "KmsKeyId", Kind: KindString, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[16]},
+	shapeLabelingJobArn:   {Name: "LabelingJobArn", Kind: KindString, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[17]},
+	shapeListEndpointConfigsInput: {Name: "ListEndpointConfigsInput", Kind: KindStructure, Members: []Member{
+		{Name: "SortBy", Shape: shapeEndpointConfigSortKey},
+		{Name: "SortOrder", Shape: shapeOrderKey},
+		{Name: "NextToken", Shape: shapePaginationToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+		{Name: "NameContains", Shape: shapeEndpointConfigNameContains},
+		{Name: "CreationTimeBefore", Shape: shapeTimestamp},
+		{Name: "CreationTimeAfter", Shape: shapeTimestamp},
+	}},
+	shapeListEndpointConfigsOutput: {Name: "ListEndpointConfigsOutput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointConfigs", Shape: shapeEndpointConfigSummaryList, Required: true},
+		{Name: "NextToken", Shape: shapePaginationToken},
+	}},
+	shapeListEndpointsInput: {Name: "ListEndpointsInput", Kind: KindStructure, Members: []Member{
+		{Name: "SortBy", Shape: shapeEndpointSortKey},
+		{Name: "SortOrder", Shape: shapeOrderKey},
+		{Name: "NextToken", Shape: shapePaginationToken},
+		{Name: "MaxResults", Shape: shapeMaxResults},
+		{Name: "NameContains", Shape: shapeEndpointNameContains},
+		{Name: "CreationTimeBefore", Shape: shapeTimestamp},
+		{Name: "CreationTimeAfter", Shape: shapeTimestamp},
+		{Name: "LastModifiedTimeBefore", Shape: shapeTimestamp},
+		{Name: "LastModifiedTimeAfter", Shape: shapeTimestamp},
+		{Name: "StatusEquals", Shape: shapeEndpointStatus},
+	}},
+	shapeListEndpointsOutput: {Name: "ListEndpointsOutput", Kind: KindStructure, Members: []Member{
+		{Name: "Endpoints", Shape: shapeEndpointSummaryList, Required: true},
+		{Name: "NextToken", Shape: shapePaginationToken},
+	}},
 	shapeListModelsInput: {Name: "ListModelsInput", Kind: KindStructure, Members: []Member{
 		{Name: "SortBy", Shape: shapeModelSortKey},
 		{Name: "SortOrder", Shape: shapeOrderKey},
@@ -361,20 +909,40 @@ var shapes = [...]Shape{
 		{Name: "TransformJobSummaries", Shape: shapeTransformJobSummaries, Required: true},
 		{Name: "NextToken", Shape: shapeNextToken},
 	}},
-	shapeMaxConcurrentTransforms:         {Name: "MaxConcurrentTransforms", Kind: KindInteger, Bounds: HasMin},
-	shapeMaxPayloadInMB:                  {Name: "MaxPayloadInMB", Kind: KindInteger, Bounds: HasMin},
-	shapeMaxResults:                      {Name: "MaxResults", Kind: KindInteger, Min: 1, Max: 100, Bounds: HasMin | HasMax},
-	shapeMetricPublishFrequencyInSeconds: {Name: "MetricPublishFrequencyInSeconds", Kind: KindInteger},
+	shapeManagedInstanceScalingCooldownInMinutes: {Name: "ManagedInstanceScalingCooldownInMinutes", Kind: KindInteger, Min: 5, Max: 1440, Bounds: HasMin | HasMax},
+	shapeManagedInstanceScalingMaxInstanceCount:  {Name: "ManagedInstanceScalingMaxInstanceCount", Kind: KindInteger, Min: 1, Bounds: HasMin},
+	shapeManagedInstanceScalingMaximumStepSize:   {Name: "ManagedInstanceScalingMaximumStepSize", Kind: KindInteger, Min: 1, Max: 100, Bounds: HasMin | HasMax},
+	shapeManagedInstanceScalingMinInstanceCount:  {Name: "ManagedInstanceScalingMinInstanceCount", Kind: KindInteger, Bounds: HasMin},
+	shapeManagedInstanceScalingScaleInStrategy: {Name: "ManagedInstanceScalingScaleInStrategy", Kind: KindString, Enum: []string{
+		"IDLE_RELEASE",
+		"CONSOLIDATION",
+	}},
+	shapeManagedInstanceScalingStatus: {Name: "ManagedInstanceScalingStatus", Kind: KindString, Enum: []string{
+		"ENABLED",
+		"DISABLED",
+	}},
+	shapeMaxConcurrentInvocationsPerInstance: {Name: "MaxConcurrentInvocationsPerInstance", Kind: KindInteger, Min: 1, Max: 1000, Bounds: HasMin | HasMax},
+	shapeMaxConcurrentTransforms:             {Name: "MaxConcurrentTransforms", Kind: KindInteger, Bounds: HasMin},
+	shapeMaxPayloadInMB:                      {Name: "MaxPayloadInMB", Kind: KindInteger, Bounds: HasMin},
+	shapeMaxResults:                          {Name: "MaxResults", Kind: KindInteger, Min: 1, Max: 100, Bounds: HasMin | HasMax},
+	shapeMaximumExecutionTimeoutInSeconds:    {Name: "MaximumExecutionTimeoutInSeconds", Kind: KindInteger, Min: 600, Max: 28800, Bounds: HasMin | HasMax},
+	shapeMetricPublishFrequencyInSeconds:     {Name: "MetricPublishFrequencyInSeconds", Kind: KindInteger},
+	shapeMetricsConfig: {Name: "MetricsConfig", Kind: KindStructure, Members: []Member{
+		{Name: "EnableEnhancedMetrics", Shape: shapeEnableEnhancedMetrics},
+		{Name: "EnableDetailedObservability", Shape: shapeEnableDetailedObservability},
+		{Name: "MetricPublishFrequencyInSeconds", Shape: shapeMetricPublishFrequencyInSeconds},
+	}},
 	shapeMetricsEndpoint: {Name: "MetricsEndpoint", Kind: KindStructure, Members: []Member{
 		{Name: "MetricsEndpointPath", Shape: shapeMetricsEndpointPath, Required: true},
 		{Name: "MetricPublishFrequencyInSeconds", Shape: shapeMetricPublishFrequencyInSeconds},
 	}},
 	shapeMetricsEndpointList: {Name: "MetricsEndpointList", Kind: KindList, Max: 1, Bounds: HasMin | HasMax, Elem: shapeMetricsEndpoint},
-	shapeMetricsEndpointPath: {Name: "MetricsEndpointPath", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[10]},
+	shapeMetricsEndpointPath: {Name: "MetricsEndpointPath", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[18]},
+	shapeMlReservationArn:    {Name: "MlReservationArn", Kind: KindString, Min: 20, Max: 258, Bounds: HasMin | HasMax, Pattern: &patterns[19]},
 	shapeModelAccessConfig: {Name: "ModelAccessConfig", Kind: KindStructure, Members: []Member{
 		{Name: "AcceptEula", Shape: shapeAcceptEula, Required: true},
 	}},
-	shapeModelArn: {Name: "ModelArn", Kind: KindString, Min: 20, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[11]},
+	shapeModelArn: {Name: "ModelArn", Kind: KindString, Min: 20, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[20]},
 	shapeModelCacheSetting: {Name: "ModelCacheSetting", Kind: KindString, Enum: []string{
 		"Enabled",
 		"Disabled",
@@ -390,8 +958,8 @@ var shapes = [...]Shape{
 	shapeModelDataSource: {Name: "ModelDataSource", Kind: KindStructure, Members: []Member{
 		{Name: "S3DataSource", Shape: shapeS3ModelDataSource},
 	}},
-	shapeModelName:         {Name: "ModelName", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[12]},
-	shapeModelNameContains: {Name: "ModelNameContains", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[13]},
+	shapeModelName:         {Name: "ModelName", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[21]},
+	shapeModelNameContains: {Name: "ModelNameContains", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[12]},
 	shapeModelSortKey: {Name: "ModelSortKey", Kind: KindString, Enum: []string{
 		"Name",
 		"CreationTime",
@@ -405,13 +973,88 @@ var shapes = [...]Shape{
 	shapeMultiModelConfig: {Name: "MultiModelConfig", Kind: KindStructure, Members: []Member{
 		{Name: "ModelCacheSetting", Shape: shapeModelCacheSetting},
 	}},
-	shapeNameContains: {Name: "NameContains", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[14]},
+	shapeNameContains: {Name: "NameContains", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[22]},
 	shapeNextToken:    {Name: "NextToken", Kind: KindString, Max: 8192, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
 	shapeOrderKey: {Name: "OrderKey", Kind: KindString, Enum: []string{
 		"Ascending",
 		"Descending",
 	}},
 	shapePaginationToken: {Name: "PaginationToken", Kind: KindString, Max: 8192, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
+	shapePendingDeploymentSummary: {Name: "PendingDeploymentSummary", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName, Required: true},
+		{Name: "ProductionVariants", Shape: shapePendingProductionVariantSummaryList},
+		{Name: "StartTime", Shape: shapeTimestamp},
+		{Name: "ShadowProductionVariants", Shape: shapePendingProductionVariantSummaryList},
+	}},
+	shapePendingProductionVariantSummary: {Name: "PendingProductionVariantSummary", Kind: KindStructure, Members: []Member{
+		{Name: "VariantName", Shape: shapeVariantName, Required: true},
+		{Name: "DeployedImages", Shape: shapeDeployedImages},
+		{Name: "CurrentWeight", Shape: shapeVariantWeight},
+		{Name: "DesiredWeight", Shape: shapeVariantWeight},
+		{Name: "CurrentInstanceCount", Shape: shapeTaskCount},
+		{Name: "DesiredInstanceCount", Shape: shapeTaskCount},
+		{Name: "InstanceType", Shape: shapeProductionVariantInstanceType},
+		{Name: "InstancePools", Shape: shapeInstancePoolSummaryList},
+		{Name: "AcceleratorType", Shape: shapeProductionVariantAcceleratorType},
+		{Name: "VariantStatus", Shape: shapeProductionVariantStatusList},
+		{Name: "CurrentServerlessConfig", Shape: shapeProductionVariantServerlessConfig},
+		{Name: "DesiredServerlessConfig", Shape: shapeProductionVariantServerlessConfig},
+		{Name: "ManagedInstanceScaling", Shape: shapeProductionVariantManagedInstanceScaling},
+		{Name: "RoutingConfig", Shape: shapeProductionVariantRoutingConfig},
+	}},
+	shapePendingProductionVariantSummaryList: {Name: "PendingProductionVariantSummaryList", Kind: KindList, Min: 1, Bounds: HasMin, Elem: shapePendingProductionVariantSummary},
+	shapeProductionVariant: {Name: "ProductionVariant", Kind: KindStructure, Members: []Member{
+		{Name: "VariantName", Shape: shapeVariantName, Required: true},
+		{Name: "ModelName", Shape: shapeModelName},
+		{Name: "InitialInstanceCount", Shape: shapeInitialTaskCount},
+		{Name: "InstanceType", Shape: shapeProductionVariantInstanceType},
+		{Name: "InstancePools", Shape: shapeInstancePoolList},
+		{Name: "VariantInstanceProvisionTimeoutInSeconds", Shape: shapeVariantInstanceProvisionTimeoutInSeconds},
+		{Name: "InitialVariantWeight", Shape: shapeVariantWeight},
+		{Name: "AcceleratorType", Shape: shapeProductionVariantAcceleratorType},
+		{Name: "CoreDumpConfig", Shape: shapeProductionVariantCoreDumpConfig},
+		{Name: "ServerlessConfig", Shape: shapeProductionVariantServerlessConfig},
+		{Name: "VolumeSizeInGB", Shape: shapeProductionVariantVolumeSizeInGB},
+		{Name: "ModelDataDownloadTimeoutInSeconds", Shape: shapeProductionVariantModelDataDownloadTimeoutInSeconds},
+		{Name: "ContainerStartupHealthCheckTimeoutInSeconds", Shape: shapeProductionVariantContainerStartupHealthCheckTimeoutInSeconds},
+		{Name: "EnableSSMAccess", Shape: shapeProductionVariantSSMAccess},
+		{Name: "ManagedInstanceScaling", Shape: shapeProductionVariantManagedInstanceScaling},
+		{Name: "RoutingConfig", Shape: shapeProductionVariantRoutingConfig},
+		{Name: "InferenceAmiVersion", Shape: shapeProductionVariantInferenceAmiVersion},
+		{Name: "CapacityReservationConfig", Shape: shapeProductionVariantCapacityReservationConfig},
+	}},
+	shapeProductionVariantAcceleratorType: {Name: "ProductionVariantAcceleratorType", Kind: KindString, Enum: []string{
+		"ml.eia1.medium",
+		"ml.eia1.large",
+		"ml.eia1.xlarge",
+		"ml.eia2.medium",
+		"ml.eia2.large",
+		"ml.eia2.xlarge",
+	}},
+	shapeProductionVariantCapacityReservationConfig: {Name: "ProductionVariantCapacityReservationConfig", Kind: KindStructure, Members: []Member{
+		{Name: "CapacityReservationPreference", Shape: shapeCapacityReservationPreference},
+		{Name: "MlReservationArn", Shape: shapeMlReservationArn},
+	}},
+	shapeProductionVariantCapacityReservationSummary: {Name: "ProductionVariantCapacityReservationSummary", Kind: KindStructure, Members: []Member{
+		{Name: "MlReservationArn", Shape: shapeMlReservationArn},
+		{Name: "CapacityReservationPreference", Shape: shapeCapacityReservationPreference},
+		{Name: "TotalInstanceCount", Shape: shapeTaskCount},
+		{Name: "AvailableInstanceCount", Shape: shapeTaskCount},
+		{Name: "UsedByCurrentEndpoint", Shape: shapeTaskCount},
+		{Name: "Ec2CapacityReservations", Shape: shapeEc2CapacityReservationsList},
+	}},
+	shapeProductionVariantContainerStartupHealthCheckTimeoutInSeconds: {Name: "ProductionVariantContainerStartupHealthCheckTimeoutInSeconds", Kind: KindInteger, Min: 60, Max: 3600, Bounds: HasMin | HasMax},
+	shapeProductionVariantCoreDumpConfig: {Name: "ProductionVariantCoreDumpConfig", Kind: KindStructure, Members: []Member{
+		{Name: "DestinationS3Uri", Shape: shapeDestinationS3Uri, Required: true},
+		{Name: "KmsKeyId", Shape: shapeKmsKeyId},
+	}},
+	shapeProductionVariantInferenceAmiVersion: {Name: "ProductionVariantInferenceAmiVersion", Kind: KindString, Enum: []string{
+		"al2-ami-sagemaker-inference-gpu-2",
+		"al2-ami-sagemaker-inference-gpu-2-1",
+		"al2-ami-sagemaker-inference-gpu-3-1",
+		"al2-ami-sagemaker-inference-neuron-2",
+		"al2023-ami-sagemaker-inference-gpu-4-1",
+	}},
 	shapeProductionVariantInstanceType: {Name: "ProductionVariantInstanceType", Kind: KindString, Enum: []string{
 		"ml.t2.medium",
 		"ml.t2.large",
@@ -691,6 +1334,55 @@ var shapes = [...]Shape{
 		"ml.p6e-gb200.36xlarge",
 		"ml.p5.4xlarge",
 	}},
+	shapeProductionVariantList: {Name: "ProductionVariantList", Kind: KindList, Min: 1, Max: 10, Bounds: HasMin | HasMax, Elem: shapeProductionVariant},
+	shapeProductionVariantManagedInstanceScaling: {Name: "ProductionVariantManagedInstanceScaling", Kind: KindStructure, Members: []Member{
+		{Name: "Status", Shape: shapeManagedInstanceScalingStatus},
+		{Name: "MinInstanceCount", Shape: shapeManagedInstanceScalingMinInstanceCount},
+		{Name: "MaxInstanceCount", Shape: shapeManagedInstanceScalingMaxInstanceCount},
+		{Name: "ScaleInPolicy", Shape: shapeProductionVariantManagedInstanceScalingScaleInPolicy},
+	}},
+	shapeProductionVariantManagedInstanceScalingScaleInPolicy: {Name: "ProductionVariantManagedInstanceScalingScaleInPolicy", Kind: KindStructure, Members: []Member{
+		{Name: "Strategy", Shape: shapeManagedInstanceScalingScaleInStrategy, Required: true},
+		{Name: "MaximumStepSize", Shape: shapeManagedInstanceScalingMaximumStepSize},
+		{Name: "CooldownInMinutes", Shape: shapeManagedInstanceScalingCooldownInMinutes},
+	}},
+	shapeProductionVariantModelDataDownloadTimeoutInSeconds: {Name: "ProductionVariantModelDataDownloadTimeoutInSeconds", Kind: KindInteger, Min: 60, Max: 3600, Bounds: HasMin | HasMax},
+	shapeProductionVariantRoutingConfig: {Name: "ProductionVariantRoutingConfig", Kind: KindStructure, Members: []Member{
+		{Name: "RoutingStrategy", Shape: shapeRoutingStrategy, Required: true},
+	}},
+	shapeProductionVariantSSMAccess: {Name: "ProductionVariantSSMAccess", Kind: KindBoolean},
+	shapeProductionVariantServerlessConfig: {Name: "ProductionVariantServerlessConfig", Kind: KindStructure, Members: []Member{
+		{Name: "MemorySizeInMB", Shape: shapeServerlessMemorySizeInMB, Required: true},
+		{Name: "MaxConcurrency", Shape: shapeServerlessMaxConcurrency, Required: true},
+		{Name: "ProvisionedConcurrency", Shape: shapeServerlessProvisionedConcurrency},
+	}},
+	shapeProductionVariantServerlessUpdateConfig: {Name: "ProductionVariantServerlessUpdateConfig", Kind: KindStructure, Members: []Member{
+		{Name: "MaxConcurrency", Shape: shapeServerlessMaxConcurrency},
+		{Name: "ProvisionedConcurrency", Shape: shapeServerlessProvisionedConcurrency},
+	}},
+	shapeProductionVariantStatus: {Name: "ProductionVariantStatus", Kind: KindStructure, Members: []Member{
+		{Name: "Status", Shape: shapeVariantStatus, Required: true},
+		{Name: "StatusMessage", Shape: shapeVariantStatusMessage},
+		{Name: "StartTime", Shape: shapeTimestamp},
+	}},
+	shapeProductionVariantStatusList: {Name: "ProductionVariantStatusList", Kind: KindList, Max: 5, Bounds: HasMin | HasMax, Elem: shapeProductionVariantStatus},
+	shapeProductionVariantSummary: {Name: "ProductionVariantSummary", Kind: KindStructure, Members: []Member{
+		{Name: "VariantName", Shape: shapeVariantName, Required: true},
+		{Name: "DeployedImages", Shape: shapeDeployedImages},
+		{Name: "CurrentWeight", Shape: shapeVariantWeight},
+		{Name: "DesiredWeight", Shape: shapeVariantWeight},
+		{Name: "CurrentInstanceCount", Shape: shapeTaskCount},
+		{Name: "DesiredInstanceCount", Shape: shapeTaskCount},
+		{Name: "InstancePools", Shape: shapeInstancePoolSummaryList},
+		{Name: "VariantStatus", Shape: shapeProductionVariantStatusList},
+		{Name: "CurrentServerlessConfig", Shape: shapeProductionVariantServerlessConfig},
+		{Name: "DesiredServerlessConfig", Shape: shapeProductionVariantServerlessConfig},
+		{Name: "ManagedInstanceScaling", Shape: shapeProductionVariantManagedInstanceScaling},
+		{Name: "RoutingConfig", Shape: shapeProductionVariantRoutingConfig},
+		{Name: "CapacityReservationConfig", Shape: shapeProductionVariantCapacityReservationSummary},
+	}},
+	shapeProductionVariantSummaryList:    {Name: "ProductionVariantSummaryList", Kind: KindList, Min: 1, Bounds: HasMin, Elem: shapeProductionVariantSummary},
+	shapeProductionVariantVolumeSizeInGB: {Name: "ProductionVariantVolumeSizeInGB", Kind: KindInteger, Min: 1, Max: 512, Bounds: HasMin | HasMax},
 	shapeRealTimeInferenceRecommendation: {Name: "RealTimeInferenceRecommendation", Kind: KindStructure, Members: []Member{
 		{Name: "RecommendationId", Shape: shapeString, Required: true},
 		{Name: "InstanceType", Shape: shapeProductionVariantInstanceType, Required: true},
@@ -711,8 +1403,18 @@ var shapes = [...]Shape{
 		{Name: "RepositoryCredentialsProviderArn", Shape: shapeRepositoryCredentialsProviderArn, Required: true},
 	}},
 	shapeRepositoryCredentialsProviderArn: {Name: "RepositoryCredentialsProviderArn", Kind: KindString, Min: 1, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[0]},
-	shapeResourceArn:                      {Name: "ResourceArn", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[15]},
-	shapeRoleArn:                          {Name: "RoleArn", Kind: KindString, Min: 20, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[16]},
+	shapeResourceArn:                      {Name: "ResourceArn", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[23]},
+	shapeRoleArn:                          {Name: "RoleArn", Kind: KindString, Min: 20, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[24]},
+	shapeRollingUpdatePolicy: {Name: "RollingUpdatePolicy", Kind: KindStructure, Members: []Member{
+		{Name: "MaximumBatchSize", Shape: shapeCapacitySize, Required: true},
+		{Name: "WaitIntervalInSeconds", Shape: shapeWaitIntervalInSeconds, Required: true},
+		{Name: "MaximumExecutionTimeoutInSeconds", Shape: shapeMaximumExecutionTimeoutInSeconds},
+		{Name: "RollbackMaximumBatchSize", Shape: shapeCapacitySize},
+	}},
+	shapeRoutingStrategy: {Name: "RoutingStrategy", Kind: KindString, Enum: []string{
+		"LEAST_OUTSTANDING_REQUESTS",
+		"RANDOM",
+	}},
 	shapeS3DataType: {Name: "S3DataType", Kind: KindString, Enum: []string{
 		"ManifestFile",
 		"S3Prefix",
@@ -733,9 +1435,14 @@ var shapes = [...]Shape{
 		"S3Prefix",
 		"S3Object",
 	}},
-	shapeS3ModelUri:      {Name: "S3ModelUri", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[17]},
-	shapeS3Uri:           {Name: "S3Uri", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[17]},
-	shapeSecurityGroupId: {Name: "SecurityGroupId", Kind: KindString, Max: 32, Bounds: HasMin | HasMax, Pattern: &patterns[18]},
+	shapeS3ModelUri:                       {Name: "S3ModelUri", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[25]},
+	shapeS3Uri:                            {Name: "S3Uri", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[25]},
+	shapeSamplingPercentage:               {Name: "SamplingPercentage", Kind: KindInteger, Max: 100, Bounds: HasMin | HasMax},
+	shapeSecurityGroupId:                  {Name: "SecurityGroupId", Kind: KindString, Max: 32, Bounds: HasMin | HasMax, Pattern: &patterns[26]},
+	shapeServerlessMaxConcurrency:         {Name: "ServerlessMaxConcurrency", Kind: KindInteger, Min: 1, Max: 200, Bounds: HasMin | HasMax},
+	shapeServerlessMemorySizeInMB:         {Name: "ServerlessMemorySizeInMB", Kind: KindInteger, Min: 1024, Max: 6144, Bounds: HasMin | HasMax},
+	shapeServerlessProvisionedConcurrency: {Name: "ServerlessProvisionedConcurrency", Kind: KindInteger, Min: 1, Max: 200, Bounds: HasMin | HasMax},
+	shapeSnsTopicArn:                      {Name: "SnsTopicArn", Kind: KindString, Max: 2048, Bounds: HasMin | HasMax, Pattern: &patterns[27]},
 	shapeSortBy: {Name: "SortBy", Kind: KindString, Enum: []string{
 		"Name",
 		"CreationTime",
@@ -755,24 +1462,37 @@ var shapes = [...]Shape{
 		{Name: "TransformJobName", Shape: shapeTransformJobName, Required: true},
 	}},
 	shapeString:   {Name: "String", Kind: KindString},
-	shapeSubnetId: {Name: "SubnetId", Kind: KindString, Max: 32, Bounds: HasMin | HasMax, Pattern: &patterns[18]},
+	shapeSubnetId: {Name: "SubnetId", Kind: KindString, Max: 32, Bounds: HasMin | HasMax, Pattern: &patterns[26]},
 	shapeSubnets:  {Name: "Subnets", Kind: KindList, Min: 1, Max: 16, Bounds: HasMin | HasMax, Elem: shapeSubnetId},
 	shapeTag: {Name: "Tag", Kind: KindStructure, Members: []Member{
 		{Name: "Key", Shape: shapeTagKey, Required: true},
 		{Name: "Value", Shape: shapeTagValue, Required: true},
 	}},
-	shapeTagKey:              {Name: "TagKey", Kind: KindString, Min: 1, Max: 128, Bounds: HasMin | HasMax, Pattern: &patterns[19]},
-	shapeTagKeyList:          {Name: "TagKeyList", Kind: KindList, Min: 1, Max: 50, Bounds: HasMin | HasMax, Elem: shapeTagKey},
-	shapeTagList:             {Name: "TagList", Kind: KindList, Max: 50, Bounds: HasMin | HasMax, Elem: shapeTag},
-	shapeTagValue:            {Name: "TagValue", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[19]},
-	shapeTimestamp:           {Name: "Timestamp", Kind: KindTimestamp},
-	shapeTransformAmiVersion: {Name: "TransformAmiVersion", Kind: KindString, Min: 1, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[20]},
+	shapeTagKey:                   {Name: "TagKey", Kind: KindString, Min: 1, Max: 128, Bounds: HasMin | HasMax, Pattern: &patterns[28]},
+	shapeTagKeyList:               {Name: "TagKeyList", Kind: KindList, Min: 1, Max: 50, Bounds: HasMin | HasMax, Elem: shapeTagKey},
+	shapeTagList:                  {Name: "TagList", Kind: KindList, Max: 50, Bounds: HasMin | HasMax, Elem: shapeTag},
+	shapeTagValue:                 {Name: "TagValue", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[28]},
+	shapeTaskCount:                {Name: "TaskCount", Kind: KindInteger, Bounds: HasMin},
+	shapeTerminationWaitInSeconds: {Name: "TerminationWaitInSeconds", Kind: KindInteger, Max: 3600, Bounds: HasMin | HasMax},
+	shapeTimestamp:                {Name: "Timestamp", Kind: KindTimestamp},
+	shapeTrafficRoutingConfig: {Name: "TrafficRoutingConfig", Kind: KindStructure, Members: []Member{
+		{Name: "Type", Shape: shapeTrafficRoutingConfigType, Required: true},
+		{Name: "WaitIntervalInSeconds", Shape: shapeWaitIntervalInSeconds, Required: true},
+		{Name: "CanarySize", Shape: shapeCapacitySize},
+		{Name: "LinearStepSize", Shape: shapeCapacitySize},
+	}},
+	shapeTrafficRoutingConfigType: {Name: "TrafficRoutingConfigType", Kind: KindString, Enum: []string{
+		"ALL_AT_ONCE",
+		"CANARY",
+		"LINEAR",
+	}},
+	shapeTransformAmiVersion: {Name: "TransformAmiVersion", Kind: KindString, Min: 1, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[29]},
 	shapeTransformDataSource: {Name: "TransformDataSource", Kind: KindStructure, Members: []Member{
 		{Name: "S3DataSource", Shape: shapeTransformS3DataSource, Required: true},
 	}},
-	shapeTransformEnvironmentKey:   {Name: "TransformEnvironmentKey", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[21]},
+	shapeTransformEnvironmentKey:   {Name: "TransformEnvironmentKey", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[30]},
 	shapeTransformEnvironmentMap:   {Name: "TransformEnvironmentMap", Kind: KindMap, Max: 16, Bounds: HasMin | HasMax, Secret: true, Key: shapeTransformEnvironmentKey, Elem: shapeTransformEnvironmentValue},
-	shapeTransformEnvironmentValue: {Name: "TransformEnvironmentValue", Kind: KindString, Max: 10240, Bounds: HasMin | HasMax, Pattern: &patterns[6]},
+	shapeTransformEnvironmentValue: {Name: "TransformEnvironmentValue", Kind: KindString, Max: 10240, Bounds: HasMin | HasMax, Pattern: &patterns[14]},
 	shapeTransformInput: {Name: "TransformInput", Kind: KindStructure, Members: []Member{
 		{Name: "DataSource", Shape: shapeTransformDataSource, Required: true},
 		{Name: "ContentType", Shape: shapeContentType},
@@ -890,8 +1610,8 @@ var shapes = [...]Shape{
 		"ml.g6.24xlarge",
 		"ml.g6.48xlarge",
 	}},
-	shapeTransformJobArn:  {Name: "TransformJobArn", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[22]},
-	shapeTransformJobName: {Name: "TransformJobName", Kind: KindString, Min: 1, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[3]},
+	shapeTransformJobArn:  {Name: "TransformJobArn", Kind: KindString, Max: 256, Bounds: HasMin | HasMax, Pattern: &patterns[31]},
+	shapeTransformJobName: {Name: "TransformJobName", Kind: KindString, Min: 1, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[6]},
 	shapeTransformJobStatus: {Name: "TransformJobStatus", Kind: KindString, Enum: []string{
 		"InProgress",
 		"Completed",
@@ -925,36 +1645,84 @@ var shapes = [...]Shape{
 		{Name: "S3DataType", Shape: shapeS3DataType, Required: true},
 		{Name: "S3Uri", Shape: shapeS3Uri, Required: true},
 	}},
-	shapeUrl:                {Name: "Url", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[17]},
-	shapeVersionedArnOrName: {Name: "VersionedArnOrName", Kind: KindString, Min: 1, Max: 176, Bounds: HasMin | HasMax, Pattern: &patterns[23]},
+	shapeUpdateEndpointInput: {Name: "UpdateEndpointInput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointName", Shape: shapeEndpointName, Required: true},
+		{Name: "EndpointConfigName", Shape: shapeEndpointConfigName, Required: true},
+		{Name: "RetainAllVariantProperties", Shape: shapeBoolean},
+		{Name: "ExcludeRetainedVariantProperties", Shape: shapeVariantPropertyList},
+		{Name: "DeploymentConfig", Shape: shapeDeploymentConfig},
+		{Name: "RetainDeploymentConfig", Shape: shapeBoolean},
+	}},
+	shapeUpdateEndpointOutput: {Name: "UpdateEndpointOutput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointArn", Shape: shapeEndpointArn, Required: true},
+	}},
+	shapeUpdateEndpointWeightsAndCapacitiesInput: {Name: "UpdateEndpointWeightsAndCapacitiesInput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointName", Shape: shapeEndpointName, Required: true},
+		{Name: "DesiredWeightsAndCapacities", Shape: shapeDesiredWeightAndCapacityList, Required: true},
+	}},
+	shapeUpdateEndpointWeightsAndCapacitiesOutput: {Name: "UpdateEndpointWeightsAndCapacitiesOutput", Kind: KindStructure, Members: []Member{
+		{Name: "EndpointArn", Shape: shapeEndpointArn, Required: true},
+	}},
+	shapeUrl: {Name: "Url", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax, Pattern: &patterns[25]},
+	shapeVariantInstanceProvisionTimeoutInSeconds: {Name: "VariantInstanceProvisionTimeoutInSeconds", Kind: KindInteger, Min: 300, Max: 3600, Bounds: HasMin | HasMax},
+	shapeVariantName: {Name: "VariantName", Kind: KindString, Max: 63, Bounds: HasMin | HasMax, Pattern: &patterns[6]},
+	shapeVariantProperty: {Name: "VariantProperty", Kind: KindStructure, Members: []Member{
+		{Name: "VariantPropertyType", Shape: shapeVariantPropertyType, Required: true},
+	}},
+	shapeVariantPropertyList: {Name: "VariantPropertyList", Kind: KindList, Max: 3, Bounds: HasMin | HasMax, Elem: shapeVariantProperty},
+	shapeVariantPropertyType: {Name: "VariantPropertyType", Kind: KindString, Enum: []string{
+		"DesiredInstanceCount",
+		"DesiredWeight",
+		"DataCaptureConfig",
+	}},
+	shapeVariantStatus: {Name: "VariantStatus", Kind: KindString, Enum: []string{
+		"Creating",
+		"Updating",
+		"Deleting",
+		"ActivatingTraffic",
+		"Baking",
+	}},
+	shapeVariantStatusMessage: {Name: "VariantStatusMessage", Kind: KindString, Max: 1024, Bounds: HasMin | HasMax},
+	shapeVariantWeight:        {Name: "VariantWeight", Kind: KindFloat, Bounds: HasMin},
+	shapeVersionedArnOrName:   {Name: "VersionedArnOrName", Kind: KindString, Min: 1, Max: 176, Bounds: HasMin | HasMax, Pattern: &patterns[32]},
 	shapeVpcConfig: {Name: "VpcConfig", Kind: KindStructure, Members: []Member{
 		{Name: "SecurityGroupIds", Shape: shapeVpcSecurityGroupIds, Required: true},
 		{Name: "Subnets", Shape: shapeSubnets, Required: true},
 	}},
-	shapeVpcSecurityGroupIds: {Name: "VpcSecurityGroupIds", Kind: KindList, Min: 1, Max: 5, Bounds: HasMin | HasMax, Elem: shapeSecurityGroupId},
+	shapeVpcSecurityGroupIds:   {Name: "VpcSecurityGroupIds", Kind: KindList, Min: 1, Max: 5, Bounds: HasMin | HasMax, Elem: shapeSecurityGroupId},
+	shapeWaitIntervalInSeconds: {Name: "WaitIntervalInSeconds", Kind: KindInteger, Max: 3600, Bounds: HasMin | HasMax},
 }
 
 // patterns is written to by the first match of each entry only.
 var patterns = [...]Pattern{
 	{Text: `.*`, Expr: `[^\n\r\x85\x{2028}\x{2029}]*`},
 	{Text: `[A-Za-z0-9\.\-_]+`, Expr: `[A-Za-z0-9\.\-_]+`},
+	{Text: `(?!\s*$).+`, Expr: `[^\n\r\x85\x{2028}\x{2029}]+`, Deny: `\s*`},
 	{Text: `arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:automl-job/.*`, Expr: `arn:aws[\-a-z]*:sagemaker:[\-0-9a-z]*:[0-9]{12}:automl-job/[^\n\r\x85\x{2028}\x{2029}]*`},
+	{Text: `[a-zA-Z0-9](-*[a-zA-Z0-9])*\/[a-zA-Z0-9](-*[a-zA-Z0-9+.])*`, Expr: `[a-zA-Z0-9](-*[a-zA-Z0-9])*\/[a-zA-Z0-9](-*[a-zA-Z0-9+.])*`},
+	{Text: `[\s\S]+`, Expr: `[\s\S]+`},
 	{Text: `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`, Expr: `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}`},
 	{Text: `[\S]+`, Expr: `[\S]+`},
+	{Text: `[a-zA-Z0-9](-*[a-zA-Z0-9])*\/[a-zA-Z0-9](-*[a-zA-Z0-9.])*`, Expr: `[a-zA-Z0-9](-*[a-zA-Z0-9])*\/[a-zA-Z0-9](-*[a-zA-Z0-9.])*`},
+	{Text: `(https|s3)://([^/])/?(.*)`, Expr: `(https|s3)://([^/])/?([^\n\r\x85\x{2028}\x{2029}]*)`},
+	{Text: `arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:endpoint/.*`, Expr: `arn:aws[\-a-z]*:sagemaker:[\-0-9a-z]*:[0-9]{12}:endpoint/[^\n\r\x85\x{2028}\x{2029}]*`},
+	{Text: `arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:endpoint-config/.*`, Expr: `arn:aws[\-a-z]*:sagemaker:[\-0-9a-z]*:[0-9]{12}:endpoint-config/[^\n\r\x85\x{2028}\x{2029}]*`},
+	{Text: `[a-zA-Z0-9-]+`, Expr: `[a-zA-Z0-9-]+`},
 	{Text: `[a-zA-Z_][a-zA-Z0-9_]*`, Expr: `[a-zA-Z_][a-zA-Z0-9_]*`},
 	{Text: `[\S\s]*`, Expr: `[\S\s]*`},
 	{Text: `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,119}`, Expr: `[a-zA-Z0-9](-*[a-zA-Z0-9]){0,119}`},
 	{Text: `[a-zA-Z0-9:/_-]*`, Expr: `[a-zA-Z0-9:/_-]*`},
 	{Text: `arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:labeling-job/.*`, Expr: `arn:aws[\-a-z]*:sagemaker:[\-0-9a-z]*:[0-9]{12}:labeling-job/[^\n\r\x85\x{2028}\x{2029}]*`},
 	{Text: `/(?!.*\.\.)[a-zA-Z0-9/_.\-]+`, Expr: `/[a-zA-Z0-9/_.\-]+`, Deny: `.*\.\..*`},
+	{Text: `arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z0-9\-]{1,14}/.*`, Expr: `arn:aws[\-a-z]*:sagemaker:[\-0-9a-z]*:[0-9]{12}:[\-0-9a-z]{1,14}/[^\n\r\x85\x{2028}\x{2029}]*`},
 	{Text: `arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:model/.*`, Expr: `arn:aws[\-a-z]*:sagemaker:[\-0-9a-z]*:[0-9]{12}:model/[^\n\r\x85\x{2028}\x{2029}]*`},
 	{Text: `[a-zA-Z0-9]([\-a-zA-Z0-9]*[a-zA-Z0-9])?`, Expr: `[a-zA-Z0-9]([\-a-zA-Z0-9]*[a-zA-Z0-9])?`},
-	{Text: `[a-zA-Z0-9-]+`, Expr: `[a-zA-Z0-9-]+`},
 	{Text: `[a-zA-Z0-9\-]+`, Expr: `[a-zA-Z0-9\-]+`},
 	{Text: `arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:[0-9]{12}:.+`, Expr: `arn:aws[\-a-z]*:sagemaker:[\-0-9a-z]*:[0-9]{12}:[^\n\r\x85\x{2028}\x{2029}]+`},
 	{Text: `arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`, Expr: `arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`},
 	{Text: `(https|s3)://([^/]+)/?(.*)`, Expr: `(https|s3)://([^/]+)/?([^\n\r\x85\x{2028}\x{2029}]*)`},
 	{Text: `[-0-9a-zA-Z]+`, Expr: `[-0-9a-zA-Z]+`},
+	{Text: `arn:aws[a-z\-]*:sns:[a-z0-9\-]*:[0-9]{12}:[a-zA-Z0-9_.-]+`, Expr: `arn:aws[a-z\-]*:sns:[a-z0-9\-]*:[0-9]{12}:[a-zA-Z0-9_.-]+`},
 	{Text: `([\p{L}\p{Z}\p{N}_.:/=+\-@]*)`, Expr: `([\p{L}\p{Z}\p{N}_.:/=+\-@]*)`},
 	{Text: `[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*`, Expr: `[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*`},
 	{Text: `[a-zA-Z_][a-zA-Z0-9_]{0,1023}`, Expr: `[a-zA-Z_][a-zA-Z0-9_]*`, Longest: 1024},

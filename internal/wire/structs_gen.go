@@ -21,11 +21,115 @@ type AdditionalModelDataSource struct {
 	S3DataSource *S3ModelDataSource // required
 }
 
+// Alarm is the structure Alarm of the API.
+type Alarm struct {
+	AlarmName *string
+}
+
+// AsyncInferenceClientConfig is the structure AsyncInferenceClientConfig of the API.
+type AsyncInferenceClientConfig struct {
+	MaxConcurrentInvocationsPerInstance *int32
+}
+
+// AsyncInferenceConfig is the structure AsyncInferenceConfig of the API.
+type AsyncInferenceConfig struct {
+	ClientConfig *AsyncInferenceClientConfig
+	OutputConfig *AsyncInferenceOutputConfig // required
+}
+
+// AsyncInferenceNotificationConfig is the structure AsyncInferenceNotificationConfig of the API.
+type AsyncInferenceNotificationConfig struct {
+	SuccessTopic               *string
+	ErrorTopic                 *string
+	IncludeInferenceResponseIn []string
+}
+
+// AsyncInferenceOutputConfig is the structure AsyncInferenceOutputConfig of the API.
+type AsyncInferenceOutputConfig struct {
+	KmsKeyId           *string
+	S3OutputPath       *string
+	NotificationConfig *AsyncInferenceNotificationConfig
+	S3FailurePath      *string
+}
+
+// AutoRollbackConfig is the structure AutoRollbackConfig of the API.
+type AutoRollbackConfig struct {
+	Alarms []Alarm
+}
+
 // BatchDataCaptureConfig is the structure BatchDataCaptureConfig of the API.
 type BatchDataCaptureConfig struct {
 	DestinationS3Uri    *string // required
 	KmsKeyId            *string
 	GenerateInferenceId *bool
+}
+
+// BlueGreenUpdatePolicy is the structure BlueGreenUpdatePolicy of the API.
+type BlueGreenUpdatePolicy struct {
+	TrafficRoutingConfiguration      *TrafficRoutingConfig // required
+	TerminationWaitInSeconds         *int32
+	MaximumExecutionTimeoutInSeconds *int32
+}
+
+// CapacitySize is the structure CapacitySize of the API.
+type CapacitySize struct {
+	Type  *string // required
+	Value *int32  // required
+}
+
+// CaptureContentTypeHeader is the structure CaptureContentTypeHeader of the API.
+type CaptureContentTypeHeader struct {
+	CsvContentTypes  []string
+	JsonContentTypes []string
+}
+
+// CaptureOption is the structure CaptureOption of the API.
+type CaptureOption struct {
+	CaptureMode *string // required
+}
+
+// ClarifyExplainerConfig is the structure ClarifyExplainerConfig of the API.
+type ClarifyExplainerConfig struct {
+	EnableExplanations *string
+	InferenceConfig    *ClarifyInferenceConfig
+	ShapConfig         *ClarifyShapConfig // required
+}
+
+// ClarifyInferenceConfig is the structure ClarifyInferenceConfig of the API.
+type ClarifyInferenceConfig struct {
+	FeaturesAttribute    *string
+	ContentTemplate      *string
+	MaxRecordCount       *int32
+	MaxPayloadInMB       *int32
+	ProbabilityIndex     *int32
+	LabelIndex           *int32
+	ProbabilityAttribute *string
+	LabelAttribute       *string
+	LabelHeaders         []string
+	FeatureHeaders       []string
+	FeatureTypes         []string
+}
+
+// ClarifyShapBaselineConfig is the structure ClarifyShapBaselineConfig of the API.
+type ClarifyShapBaselineConfig struct {
+	MimeType        *string
+	ShapBaseline    *string
+	ShapBaselineUri *string
+}
+
+// ClarifyShapConfig is the structure ClarifyShapConfig of the API.
+type ClarifyShapConfig struct {
+	ShapBaselineConfig *ClarifyShapBaselineConfig // required
+	NumberOfSamples    *int32
+	UseLogit           *bool
+	Seed               *int32
+	TextConfig         *ClarifyTextConfig
+}
+
+// ClarifyTextConfig is the structure ClarifyTextConfig of the API.
+type ClarifyTextConfig struct {
+	Language    *string // required
+	Granularity *string // required
 }
 
 // ContainerDefinition is the structure ContainerDefinition of the API.
@@ -47,6 +151,40 @@ type ContainerDefinition struct {
 // ContainerMetricsConfig is the structure ContainerMetricsConfig of the API.
 type ContainerMetricsConfig struct {
 	MetricsEndpoints []MetricsEndpoint
+}
+
+// CreateEndpointConfigInput is the structure CreateEndpointConfigInput of the API.
+type CreateEndpointConfigInput struct {
+	EndpointConfigName       *string             // required
+	ProductionVariants       []ProductionVariant // required
+	DataCaptureConfig        *DataCaptureConfig
+	Tags                     []Tag
+	KmsKeyId                 *string
+	AsyncInferenceConfig     *AsyncInferenceConfig
+	ExplainerConfig          *ExplainerConfig
+	ShadowProductionVariants []ProductionVariant
+	ExecutionRoleArn         *string
+	VpcConfig                *VpcConfig
+	EnableNetworkIsolation   *bool
+	MetricsConfig            *MetricsConfig
+}
+
+// CreateEndpointConfigOutput is the structure CreateEndpointConfigOutput of the API.
+type CreateEndpointConfigOutput struct {
+	EndpointConfigArn *string // required
+}
+
+// CreateEndpointInput is the structure CreateEndpointInput of the API.
+type CreateEndpointInput struct {
+	EndpointName       *string // required
+	EndpointConfigName *string // required
+	DeploymentConfig   *DeploymentConfig
+	Tags               []Tag
+}
+
+// CreateEndpointOutput is the structure CreateEndpointOutput of the API.
+type CreateEndpointOutput struct {
+	EndpointArn *string // required
 }
 
 // CreateModelInput is the structure CreateModelInput of the API.
@@ -89,11 +227,40 @@ type CreateTransformJobOutput struct {
 	TransformJobArn *string // required
 }
 
+// DataCaptureConfig is the structure DataCaptureConfig of the API.
+type DataCaptureConfig struct {
+	EnableCapture             *bool
+	InitialSamplingPercentage *int32  // required
+	DestinationS3Uri          *string // required
+	KmsKeyId                  *string
+	CaptureOptions            []CaptureOption // required
+	CaptureContentTypeHeader  *CaptureContentTypeHeader
+}
+
+// DataCaptureConfigSummary is the structure DataCaptureConfigSummary of the API.
+type DataCaptureConfigSummary struct {
+	EnableCapture             *bool   // required
+	CaptureStatus             *string // required
+	CurrentSamplingPercentage *int32  // required
+	DestinationS3Uri          *string // required
+	KmsKeyId                  *string // required
+}
+
 // DataProcessing is the structure DataProcessing of the API.
 type DataProcessing struct {
 	InputFilter  *string
 	OutputFilter *string
 	JoinSource   *string
+}
+
+// DeleteEndpointConfigInput is the structure DeleteEndpointConfigInput of the API.
+type DeleteEndpointConfigInput struct {
+	EndpointConfigName *string // required
+}
+
+// DeleteEndpointInput is the structure DeleteEndpointInput of the API.
+type DeleteEndpointInput struct {
+	EndpointName *string // required
 }
 
 // DeleteModelInput is the structure DeleteModelInput of the API.
@@ -111,10 +278,70 @@ type DeleteTagsInput struct {
 type DeleteTagsOutput struct {
 }
 
+// DeployedImage is the structure DeployedImage of the API.
+type DeployedImage struct {
+	SpecifiedImage *string
+	ResolvedImage  *string
+	ResolutionTime *time.Time
+}
+
+// DeploymentConfig is the structure DeploymentConfig of the API.
+type DeploymentConfig struct {
+	BlueGreenUpdatePolicy     *BlueGreenUpdatePolicy
+	RollingUpdatePolicy       *RollingUpdatePolicy
+	AutoRollbackConfiguration *AutoRollbackConfig
+}
+
 // DeploymentRecommendation is the structure DeploymentRecommendation of the API.
 type DeploymentRecommendation struct {
 	RecommendationStatus             *string // required
 	RealTimeInferenceRecommendations []RealTimeInferenceRecommendation
+}
+
+// DescribeEndpointConfigInput is the structure DescribeEndpointConfigInput of the API.
+type DescribeEndpointConfigInput struct {
+	EndpointConfigName *string // required
+}
+
+// DescribeEndpointConfigOutput is the structure DescribeEndpointConfigOutput of the API.
+type DescribeEndpointConfigOutput struct {
+	EndpointConfigName       *string             // required
+	EndpointConfigArn        *string             // required
+	ProductionVariants       []ProductionVariant // required
+	DataCaptureConfig        *DataCaptureConfig
+	KmsKeyId                 *string
+	CreationTime             *time.Time // required
+	AsyncInferenceConfig     *AsyncInferenceConfig
+	ExplainerConfig          *ExplainerConfig
+	ShadowProductionVariants []ProductionVariant
+	ExecutionRoleArn         *string
+	VpcConfig                *VpcConfig
+	EnableNetworkIsolation   *bool
+	MetricsConfig            *MetricsConfig
+}
+
+// DescribeEndpointInput is the structure DescribeEndpointInput of the API.
+type DescribeEndpointInput struct {
+	EndpointName *string // required
+}
+
+// DescribeEndpointOutput is the structure DescribeEndpointOutput of the API.
+type DescribeEndpointOutput struct {
+	EndpointName             *string // required
+	EndpointArn              *string // required
+	EndpointConfigName       *string
+	ProductionVariants       []ProductionVariantSummary
+	DataCaptureConfig        *DataCaptureConfigSummary
+	EndpointStatus           *string // required
+	FailureReason            *string
+	CreationTime             *time.Time // required
+	LastModifiedTime         *time.Time // required
+	LastDeploymentConfig     *DeploymentConfig
+	AsyncInferenceConfig     *AsyncInferenceConfig
+	PendingDeploymentSummary *PendingDeploymentSummary
+	ExplainerConfig          *ExplainerConfig
+	ShadowProductionVariants []ProductionVariantSummary
+	MetricsConfig            *MetricsConfig
 }
 
 // DescribeModelInput is the structure DescribeModelInput of the API.
@@ -166,12 +393,49 @@ type DescribeTransformJobOutput struct {
 	ExperimentConfig        *ExperimentConfig
 }
 
+// DesiredWeightAndCapacity is the structure DesiredWeightAndCapacity of the API.
+type DesiredWeightAndCapacity struct {
+	VariantName            *string // required
+	DesiredWeight          *float32
+	DesiredInstanceCount   *int32
+	ServerlessUpdateConfig *ProductionVariantServerlessUpdateConfig
+}
+
+// Ec2CapacityReservation is the structure Ec2CapacityReservation of the API.
+type Ec2CapacityReservation struct {
+	Ec2CapacityReservationId *string
+	TotalInstanceCount       *int32
+	AvailableInstanceCount   *int32
+	UsedByCurrentEndpoint    *int32
+}
+
+// EndpointConfigSummary is the structure EndpointConfigSummary of the API.
+type EndpointConfigSummary struct {
+	EndpointConfigName *string    // required
+	EndpointConfigArn  *string    // required
+	CreationTime       *time.Time // required
+}
+
+// EndpointSummary is the structure EndpointSummary of the API.
+type EndpointSummary struct {
+	EndpointName     *string    // required
+	EndpointArn      *string    // required
+	CreationTime     *time.Time // required
+	LastModifiedTime *time.Time // required
+	EndpointStatus   *string    // required
+}
+
 // ExperimentConfig is the structure ExperimentConfig of the API.
 type ExperimentConfig struct {
 	ExperimentName            *string
 	TrialName                 *string
 	TrialComponentDisplayName *string
 	RunName                   *string
+}
+
+// ExplainerConfig is the structure ExplainerConfig of the API.
+type ExplainerConfig struct {
+	ClarifyExplainerConfig *ClarifyExplainerConfig
 }
 
 // ImageConfig is the structure ImageConfig of the API.
@@ -188,6 +452,56 @@ type InferenceExecutionConfig struct {
 // InferenceHubAccessConfig is the structure InferenceHubAccessConfig of the API.
 type InferenceHubAccessConfig struct {
 	HubContentArn *string // required
+}
+
+// InstancePool is the structure InstancePool of the API.
+type InstancePool struct {
+	InstanceType      *string // required
+	ModelNameOverride *string
+	Priority          *int32 // required
+}
+
+// InstancePoolSummary is the structure InstancePoolSummary of the API.
+type InstancePoolSummary struct {
+	InstanceType         *string // required
+	CurrentInstanceCount *int32  // required
+}
+
+// ListEndpointConfigsInput is the structure ListEndpointConfigsInput of the API.
+type ListEndpointConfigsInput struct {
+	SortBy             *string
+	SortOrder          *string
+	NextToken          *string
+	MaxResults         *int32
+	NameContains       *string
+	CreationTimeBefore *time.Time
+	CreationTimeAfter  *time.Time
+}
+
+// ListEndpointConfigsOutput is the structure ListEndpointConfigsOutput of the API.
+type ListEndpointConfigsOutput struct {
+	EndpointConfigs []EndpointConfigSummary // required
+	NextToken       *string
+}
+
+// ListEndpointsInput is the structure ListEndpointsInput of the API.
+type ListEndpointsInput struct {
+	SortBy                 *string
+	SortOrder              *string
+	NextToken              *string
+	MaxResults             *int32
+	NameContains           *string
+	CreationTimeBefore     *time.Time
+	CreationTimeAfter      *time.Time
+	LastModifiedTimeBefore *time.Time
+	LastModifiedTimeAfter  *time.Time
+	StatusEquals           *string
+}
+
+// ListEndpointsOutput is the structure ListEndpointsOutput of the API.
+type ListEndpointsOutput struct {
+	Endpoints []EndpointSummary // required
+	NextToken *string
 }
 
 // ListModelsInput is the structure ListModelsInput of the API.
@@ -240,6 +554,13 @@ type ListTransformJobsOutput struct {
 	NextToken             *string
 }
 
+// MetricsConfig is the structure MetricsConfig of the API.
+type MetricsConfig struct {
+	EnableEnhancedMetrics           *bool
+	EnableDetailedObservability     *bool
+	MetricPublishFrequencyInSeconds *int32
+}
+
 // MetricsEndpoint is the structure MetricsEndpoint of the API.
 type MetricsEndpoint struct {
 	MetricsEndpointPath             *string // required
@@ -274,6 +595,133 @@ type MultiModelConfig struct {
 	ModelCacheSetting *string
 }
 
+// PendingDeploymentSummary is the structure PendingDeploymentSummary of the API.
+type PendingDeploymentSummary struct {
+	EndpointConfigName       *string // required
+	ProductionVariants       []PendingProductionVariantSummary
+	StartTime                *time.Time
+	ShadowProductionVariants []PendingProductionVariantSummary
+}
+
+// PendingProductionVariantSummary is the structure PendingProductionVariantSummary of the API.
+type PendingProductionVariantSummary struct {
+	VariantName             *string // required
+	DeployedImages          []DeployedImage
+	CurrentWeight           *float32
+	DesiredWeight           *float32
+	CurrentInstanceCount    *int32
+	DesiredInstanceCount    *int32
+	InstanceType            *string
+	InstancePools           []InstancePoolSummary
+	AcceleratorType         *string
+	VariantStatus           []ProductionVariantStatus
+	CurrentServerlessConfig *ProductionVariantServerlessConfig
+	DesiredServerlessConfig *ProductionVariantServerlessConfig
+	ManagedInstanceScaling  *ProductionVariantManagedInstanceScaling
+	RoutingConfig           *ProductionVariantRoutingConfig
+}
+
+// ProductionVariant is the structure ProductionVariant of the API.
+type ProductionVariant struct {
+	VariantName                                 *string // required
+	ModelName                                   *string
+	InitialInstanceCount                        *int32
+	InstanceType                                *string
+	InstancePools                               []InstancePool
+	VariantInstanceProvisionTimeoutInSeconds    *int32
+	InitialVariantWeight                        *float32
+	AcceleratorType                             *string
+	CoreDumpConfig                              *ProductionVariantCoreDumpConfig
+	ServerlessConfig                            *ProductionVariantServerlessConfig
+	VolumeSizeInGB                              *int32
+	ModelDataDownloadTimeoutInSeconds           *int32
+	ContainerStartupHealthCheckTimeoutInSeconds *int32
+	EnableSSMAccess                             *bool
+	ManagedInstanceScaling                      *ProductionVariantManagedInstanceScaling
+	RoutingConfig                               *ProductionVariantRoutingConfig
+	InferenceAmiVersion                         *string
+	CapacityReservationConfig                   *ProductionVariantCapacityReservationConfig
+}
+
+// ProductionVariantCapacityReservationConfig is the structure ProductionVariantCapacityReservationConfig of the API.
+type ProductionVariantCapacityReservationConfig struct {
+	CapacityReservationPreference *string
+	MlReservationArn              *string
+}
+
+// ProductionVariantCapacityReservationSummary is the structure ProductionVariantCapacityReservationSummary of the API.
+type ProductionVariantCapacityReservationSummary struct {
+	MlReservationArn              *string
+	CapacityReservationPreference *string
+	TotalInstanceCount            *int32
+	AvailableInstanceCount        *int32
+	UsedByCurrentEndpoint         *int32
+	Ec2CapacityReservations       []Ec2CapacityReservation
+}
+
+// ProductionVariantCoreDumpConfig is the structure ProductionVariantCoreDumpConfig of the API.
+type ProductionVariantCoreDumpConfig struct {
+	DestinationS3Uri *string // required
+	KmsKeyId         *string
+}
+
+// ProductionVariantManagedInstanceScaling is the structure ProductionVariantManagedInstanceScaling of the API.
+type ProductionVariantManagedInstanceScaling struct {
+	Status           *string
+	MinInstanceCount *int32
+	MaxInstanceCount *int32
+	ScaleInPolicy    *ProductionVariantManagedInstanceScalingScaleInPolicy
+}
+
+// ProductionVariantManagedInstanceScalingScaleInPolicy is the structure ProductionVariantManagedInstanceScalingScaleInPolicy of the API.
+type ProductionVariantManagedInstanceScalingScaleInPolicy struct {
+	Strategy          *string // required
+	MaximumStepSize   *int32
+	CooldownInMinutes *int32
+}
+
+// ProductionVariantRoutingConfig is the structure ProductionVariantRoutingConfig of the API.
+type ProductionVariantRoutingConfig struct {
+	RoutingStrategy *string // required
+}
+
+// ProductionVariantServerlessConfig is the structure ProductionVariantServerlessConfig of the API.
+type ProductionVariantServerlessConfig struct {
+	MemorySizeInMB         *int32 // required
+	MaxConcurrency         *int32 // required
+	ProvisionedConcurrency *int32
+}
+
+// ProductionVariantServerlessUpdateConfig is the structure ProductionVariantServerlessUpdateConfig of the API.
+type ProductionVariantServerlessUpdateConfig struct {
+	MaxConcurrency         *int32
+	ProvisionedConcurrency *int32
+}
+
+// ProductionVariantStatus is the structure ProductionVariantStatus of the API.
+type ProductionVariantStatus struct {
+	Status        *string // required
+	StatusMessage *string
+	StartTime     *time.Time
+}
+
+// ProductionVariantSummary is the structure ProductionVariantSummary of the API.
+type ProductionVariantSummary struct {
+	VariantName               *string // required
+	DeployedImages            []DeployedImage
+	CurrentWeight             *float32
+	DesiredWeight             *float32
+	CurrentInstanceCount      *int32
+	DesiredInstanceCount      *int32
+	InstancePools             []InstancePoolSummary
+	VariantStatus             []ProductionVariantStatus
+	CurrentServerlessConfig   *ProductionVariantServerlessConfig
+	DesiredServerlessConfig   *ProductionVariantServerlessConfig
+	ManagedInstanceScaling    *ProductionVariantManagedInstanceScaling
+	RoutingConfig             *ProductionVariantRoutingConfig
+	CapacityReservationConfig *ProductionVariantCapacityReservationSummary
+}
+
 // RealTimeInferenceRecommendation is the structure RealTimeInferenceRecommendation of the API.
 type RealTimeInferenceRecommendation struct {
 	RecommendationId *string // required
@@ -284,6 +732,14 @@ type RealTimeInferenceRecommendation struct {
 // RepositoryAuthConfig is the structure RepositoryAuthConfig of the API.
 type RepositoryAuthConfig struct {
 	RepositoryCredentialsProviderArn *string // required
+}
+
+// RollingUpdatePolicy is the structure RollingUpdatePolicy of the API.
+type RollingUpdatePolicy struct {
+	MaximumBatchSize                 *CapacitySize // required
+	WaitIntervalInSeconds            *int32        // required
+	MaximumExecutionTimeoutInSeconds *int32
+	RollbackMaximumBatchSize         *CapacitySize
 }
 
 // S3ModelDataSource is the structure S3ModelDataSource of the API.
@@ -307,6 +763,14 @@ type StopTransformJobInput struct {
 type Tag struct {
 	Key   *string // required
 	Value *string // required
+}
+
+// TrafficRoutingConfig is the structure TrafficRoutingConfig of the API.
+type TrafficRoutingConfig struct {
+	Type                  *string // required
+	WaitIntervalInSeconds *int32  // required
+	CanarySize            *CapacitySize
+	LinearStepSize        *CapacitySize
 }
 
 // TransformDataSource is the structure TransformDataSource of the API.
@@ -355,6 +819,37 @@ type TransformS3DataSource struct {
 	S3Uri      *string // required
 }
 
+// UpdateEndpointInput is the structure UpdateEndpointInput of the API.
+type UpdateEndpointInput struct {
+	EndpointName                     *string // required
+	EndpointConfigName               *string // required
+	RetainAllVariantProperties       *bool
+	ExcludeRetainedVariantProperties []VariantProperty
+	DeploymentConfig                 *DeploymentConfig
+	RetainDeploymentConfig           *bool
+}
+
+// UpdateEndpointOutput is the structure UpdateEndpointOutput of the API.
+type UpdateEndpointOutput struct {
+	EndpointArn *string // required
+}
+
+// UpdateEndpointWeightsAndCapacitiesInput is the structure UpdateEndpointWeightsAndCapacitiesInput of the API.
+type UpdateEndpointWeightsAndCapacitiesInput struct {
+	EndpointName                *string                    // required
+	DesiredWeightsAndCapacities []DesiredWeightAndCapacity // required
+}
+
+// UpdateEndpointWeightsAndCapacitiesOutput is the structure UpdateEndpointWeightsAndCapacitiesOutput of the API.
+type UpdateEndpointWeightsAndCapacitiesOutput struct {
+	EndpointArn *string // required
+}
+
+// VariantProperty is the structure VariantProperty of the API.
+type VariantProperty struct {
+	VariantPropertyType *string // required
+}
+
 // VpcConfig is the structure VpcConfig of the API.
 type VpcConfig struct {
 	SecurityGroupIds []string // required
@@ -366,6 +861,24 @@ func (*AddTagsInput) Schema() (*Service, ShapeID) { return SageMaker, shapeAddTa
 
 // Schema implements Message.
 func (*AddTagsOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeAddTagsOutput }
+
+// Schema implements Message.
+func (*CreateEndpointInput) Schema() (*Service, ShapeID) { return SageMaker, shapeCreateEndpointInput }
+
+// Schema implements Message.
+func (*CreateEndpointOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeCreateEndpointOutput
+}
+
+// Schema implements Message.
+func (*CreateEndpointConfigInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeCreateEndpointConfigInput
+}
+
+// Schema implements Message.
+func (*CreateEndpointConfigOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeCreateEndpointConfigOutput
+}
 
 // Schema implements Message.
 func (*CreateModelInput) Schema() (*Service, ShapeID) { return SageMaker, shapeCreateModelInput }
@@ -384,6 +897,14 @@ func (*CreateTransformJobOutput) Schema() (*Service, ShapeID) {
 }
 
 // Schema implements Message.
+func (*DeleteEndpointInput) Schema() (*Service, ShapeID) { return SageMaker, shapeDeleteEndpointInput }
+
+// Schema implements Message.
+func (*DeleteEndpointConfigInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeDeleteEndpointConfigInput
+}
+
+// Schema implements Message.
 func (*DeleteModelInput) Schema() (*Service, ShapeID) { return SageMaker, shapeDeleteModelInput }
 
 // Schema implements Message.
@@ -391,6 +912,26 @@ func (*DeleteTagsInput) Schema() (*Service, ShapeID) { return SageMaker, shapeDe
 
 // Schema implements Message.
 func (*DeleteTagsOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeDeleteTagsOutput }
+
+// Schema implements Message.
+func (*DescribeEndpointInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeDescribeEndpointInput
+}
+
+// Schema implements Message.
+func (*DescribeEndpointOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeDescribeEndpointOutput
+}
+
+// Schema implements Message.
+func (*DescribeEndpointConfigInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeDescribeEndpointConfigInput
+}
+
+// Schema implements Message.
+func (*DescribeEndpointConfigOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeDescribeEndpointConfigOutput
+}
 
 // Schema implements Message.
 func (*DescribeModelInput) Schema() (*Service, ShapeID) { return SageMaker, shapeDescribeModelInput }
@@ -407,6 +948,22 @@ func (*DescribeTransformJobInput) Schema() (*Service, ShapeID) {
 func (*DescribeTransformJobOutput) Schema() (*Service, ShapeID) {
 	return SageMaker, shapeDescribeTransformJobOutput
 }
+
+// Schema implements Message.
+func (*ListEndpointConfigsInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeListEndpointConfigsInput
+}
+
+// Schema implements Message.
+func (*ListEndpointConfigsOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeListEndpointConfigsOutput
+}
+
+// Schema implements Message.
+func (*ListEndpointsInput) Schema() (*Service, ShapeID) { return SageMaker, shapeListEndpointsInput }
+
+// Schema implements Message.
+func (*ListEndpointsOutput) Schema() (*Service, ShapeID) { return SageMaker, shapeListEndpointsOutput }
 
 // Schema implements Message.
 func (*ListModelsInput) Schema() (*Service, ShapeID) { return SageMaker, shapeListModelsInput }
@@ -433,4 +990,22 @@ func (*ListTransformJobsOutput) Schema() (*Service, ShapeID) {
 // Schema implements Message.
 func (*StopTransformJobInput) Schema() (*Service, ShapeID) {
 	return SageMaker, shapeStopTransformJobInput
+}
+
+// Schema implements Message.
+func (*UpdateEndpointInput) Schema() (*Service, ShapeID) { return SageMaker, shapeUpdateEndpointInput }
+
+// Schema implements Message.
+func (*UpdateEndpointOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeUpdateEndpointOutput
+}
+
+// Schema implements Message.
+func (*UpdateEndpointWeightsAndCapacitiesInput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeUpdateEndpointWeightsAndCapacitiesInput
+}
+
+// Schema implements Message.
+func (*UpdateEndpointWeightsAndCapacitiesOutput) Schema() (*Service, ShapeID) {
+	return SageMaker, shapeUpdateEndpointWeightsAndCapacitiesOutput
 }

@@ -56,12 +56,9 @@ func TestLaterOperationsGenerate(t *testing.T) {
 		want []string
 	}{
 		{more(services[0],
-			"CreateEndpointConfig", "DescribeEndpointConfig", "ListEndpointConfigs", "DeleteEndpointConfig",
-			"CreateEndpoint", "DescribeEndpoint", "ListEndpoints", "UpdateEndpoint",
-			"UpdateEndpointWeightsAndCapacities", "DeleteEndpoint",
 			"CreateInferenceComponent", "DescribeInferenceComponent", "ListInferenceComponents",
 			"UpdateInferenceComponent", "UpdateInferenceComponentRuntimeConfig", "DeleteInferenceComponent",
-		), []string{"type ProductionVariant struct", "*float32"}},
+		), []string{"type InferenceComponentSpecification struct", "*float32"}},
 		{service{
 			name: "KMS", folder: "kms", model: "models/apis/kms/2014-11-01/api-2.json", invalid: "ValidationException",
 			served: []string{"CreateKey", "DescribeKey", "ListKeys", "Encrypt", "Decrypt", "GenerateDataKey", "ReEncrypt", "CreateAlias", "ListAliases", "EnableKey", "DisableKey", "ScheduleKeyDeletion"},

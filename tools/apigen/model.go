@@ -125,8 +125,21 @@ func (m *model) applyOverlay(o overlay) error {
 					return fmt.Errorf("overlay: member %s.%s is in the model already", name, add.Name)
 				}
 			}
-			s.Members = append(s.Members, add)
+			at := len(s.Members)
+			if before, ok := o.after[name+"."+add.Name]; ok {
+				if at = 1 + slices.IndexFunc(s.Members, func(m member) bool { return m.Name == before }); at == 0 {
+					return fmt.Errorf("overlay: %s has no member %s", name, before)
+				}
+			}
+			s.Members = slices.Insert(s.Members, at, add)
 		}
+	}
+	for name, low := range o.minima {
+		s := m.Shapes[name]
+		if s == nil || s.Min != nil && *s.Min == *bound(low) {
+			return fmt.Errorf("overlay: the minimum of %s has no shape or is in the model already", name)
+		}
+		s.Min = bound(low)
 	}
 	for name, p := range o.patterns {
 		if m.Shapes[name] == nil || m.Shapes[name].Pattern == p {
