@@ -33,8 +33,8 @@ func (x *execution) newInvoker(in *instance.Instance) *invoker {
 func (v *invoker) close() { v.conn.Close() }
 
 // Invoke implements transform.Invoker.
-func (v *invoker) Invoke(ctx context.Context, payload, dst []byte) (transform.Answer, error) {
-	v.req.Body = payload
+func (v *invoker) Invoke(ctx context.Context, payload transform.Payload, dst []byte) (transform.Answer, error) {
+	v.req.Body, v.req.Sent = payload.Body, payload.Sent
 	r, err := v.conn.Invoke(ctx, &v.req, dst)
 	if err != nil {
 		a := transform.Answer{Body: dst}
