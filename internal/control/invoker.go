@@ -46,9 +46,9 @@ func (v *invoker) close() {
 }
 
 // Invoke implements transform.Invoker.
-func (v *invoker) Invoke(ctx context.Context, payload, dst []byte) (transform.Answer, error) {
+func (v *invoker) Invoke(ctx context.Context, payload transform.Payload, dst []byte) (transform.Answer, error) {
 	req, retries := v.req, 0
-	req.Body = payload
+	req.Body, req.Sent = payload.Body, payload.Sent
 	last := len(v.conns) - 1
 	for i, conn := range v.conns[:last] {
 		r, err := conn.Invoke(ctx, &req, v.spare[i%2][:0])

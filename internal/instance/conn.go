@@ -73,12 +73,12 @@ func (c *Conn) Close() {
 // to req.Body after the return. With an error dst's content beyond its length
 // is undefined.
 func (c *Conn) Invoke(ctx context.Context, req *Request, dst []byte) (Response, error) {
-	out, rest, err := c.head.build(req)
+	m, err := c.head.build(req)
 	if err != nil {
 		return Response{}, err
 	}
 	for attempt := 1; ; attempt++ {
-		whole, err := c.attempt(ctx, out, rest, dst)
+		whole, err := c.attempt(ctx, m, dst)
 		if err == nil {
 			return Response{Status: c.ans.status, ContentType: c.ans.contentType, Body: whole, Attempts: attempt}, nil
 		}
@@ -89,8 +89,8 @@ func (c *Conn) Invoke(ctx context.Context, req *Request, dst []byte) (Response, 
 }
 
 // attempt sends an invocation and makes a StatusError of any answer but 2xx.
-func (c *Conn) attempt(ctx context.Context, out, rest, dst []byte) ([]byte, error) {
-	whole, err := c.roundTrip(ctx, out, rest, dst, c.in.opts.Retry.Timeout, c.in.opts.MaxResponseBytes)
+func (c *Conn) attempt(ctx context.Context, m message, dst []byte) ([]byte, error) {
+	whole, err := c.roundTrip(ctx, m, dst, c.in.opts.Retry.Timeout, c.in.opts.MaxResponseBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ var errEnded = errors.New("the container has ended")
 // roundTrip sends a request and appends the body of the answer to dst; the head
 // is in c.ans. A link that was used before and fails before the answer begins
 // is replaced, once. On errors the link is dropped.
-func (c *Conn) roundTrip(ctx context.Context, out, rest, dst []byte, timeout time.Duration, limit int64) ([]byte, error) {
+func (c *Conn) roundTrip(ctx context.Context, m message, dst []byte, timeout time.Duration, limit int64) ([]byte, error) {
 	c.watchContext(ctx)
 	for {
 		l, err := c.ready(ctx, timeout)
@@ -119,7 +119,7 @@ func (c *Conn) roundTrip(ctx context.Context, out, rest, dst []byte, timeout tim
 			return dst, err
 		}
 		reused := l.used
-		if err = l.send(out, rest); err == nil {
+		if err = l.send(m); err == nil {
 			dst, err = c.receive(l, dst, limit)
 		} else if reused && isStale(err) && ctx.Err() == nil {
 			c.drop()
@@ -127,8 +127,11 @@ func (c *Conn) roundTrip(ctx context.Context, out, rest, dst []byte, timeout tim
 		}
 		if err != nil {
 			c.drop()
-			if ctx.Err() != nil { // its end closed the link
+			switch {
+			case ctx.Err() != nil: // its end closed the link
 				err = context.Cause(ctx)
+			case l.unreadable != nil:
+				err = l.unreadable
 			}
 		}
 		return dst, err

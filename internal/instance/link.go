@@ -1,8 +1,12 @@
 package instance
 
 import (
+	"errors"
 	"net"
+	"syscall"
 	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
 )
 
 // link is one TCP connection to the container: it sends a request, and its
@@ -21,6 +25,9 @@ type link struct {
 	// would not take at once; writer tells that there is one.
 	writing chan error
 	writer  bool
+	// unreadable tells that the body's memory could not be read. It is valid once
+	// settle has returned.
+	unreadable error
 }
 
 func newLink(conn net.Conn) *link {
@@ -30,15 +37,14 @@ func newLink(conn net.Conn) *link {
 	return l
 }
 
-// send sends a request, head and then body, and returns when the first bytes of
-// the answer are in the reader. What does not fit into the socket is sent by a
-// goroutine, so that an answer is read even while the request is still going
-// out; settle must follow.
-func (l *link) send(head, body []byte) error {
+// send sends a request and returns when the first bytes of the answer are in the
+// reader. What does not fit into the socket is sent by a goroutine, so that an
+// answer is read even while the request is still going out; settle must follow.
+func (l *link) send(m message) error {
 	if l.raw != nil {
-		return l.raw.exchange(l, head, body)
+		return l.raw.exchange(l, m)
 	}
-	l.write(head, body)
+	l.write(m)
 	return l.rd.fill()
 }
 
@@ -54,13 +60,39 @@ func (l *link) gone() bool {
 }
 
 // write starts the goroutine that sends the rest of a request.
-func (l *link) write(head, body []byte) {
+func (l *link) write(m message) {
 	l.writer = true
 	go func() {
-		rest := net.Buffers{head, body}
-		_, err := rest.WriteTo(l.conn)
+		err := l.writeParts(m)
+		if errors.Is(err, syscall.EFAULT) {
+			l.unreadable = fault.Wrap(fault.Invalid, err, "the request's body cannot be read any more")
+			_ = l.conn.Close() // the container cannot know otherwise that the body is not whole
+		}
 		l.writing <- err
 	}()
+}
+
+// partSize is how much of a body is sent before its sender is told: little enough
+// to be still in the processor's cache.
+const partSize = 256 << 10
+
+// writeParts writes in one piece if nobody is to be told of parts.
+func (l *link) writeParts(m message) error {
+	size := len(m.body)
+	if m.sent != nil {
+		size = min(size, partSize)
+	}
+	first := net.Buffers{m.head, m.body[:size]}
+	_, err := first.WriteTo(l.conn)
+	for sent := 0; err == nil && m.sent != nil; {
+		m.sent(m.body[sent : sent+size])
+		sent += size
+		if size = min(partSize, len(m.body)-sent); size == 0 {
+			break
+		}
+		_, err = l.conn.Write(m.body[sent : sent+size])
+	}
+	return err
 }
 
 // settleTime is how long the sending may go on after the answer is whole. Only

@@ -34,7 +34,7 @@ func (in *Instance) Parameters(ctx context.Context) (p Parameters, warnings []st
 	defer cancel()
 	c := in.NewConn()
 	defer c.Close()
-	answer, err := c.roundTrip(ctx, getHead("/execution-parameters"), nil, nil, in.opts.PingTimeout, maxSmallAnswer)
+	answer, err := c.roundTrip(ctx, message{head: getHead("/execution-parameters")}, nil, in.opts.PingTimeout, maxSmallAnswer)
 	switch {
 	case err != nil:
 		return p, []string{"GET /execution-parameters: " + answerText(err) + "; it is ignored"}

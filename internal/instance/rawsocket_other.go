@@ -11,4 +11,4 @@ func newRawSocket(net.Conn) *rawSocket { return nil }
 
 func (*rawSocket) quiet() bool { return true }
 
-func (*rawSocket) exchange(*link, []byte, []byte) error { panic("instance: no raw sockets here") }
+func (*rawSocket) exchange(*link, message) error { panic("instance: no raw sockets here") }

@@ -22,10 +22,10 @@ type rawSocket struct {
 	one  [1]byte
 
 	// The exchange that is under way.
-	link       *link
-	head, body []byte
-	sent       bool
-	err        error
+	link *link
+	message
+	begun bool
+	err   error
 }
 
 // newRawSocket gives nil for anything that is not a TCP socket.
@@ -44,10 +44,10 @@ func newRawSocket(conn net.Conn) *rawSocket {
 }
 
 // exchange is link.send.
-func (s *rawSocket) exchange(l *link, head, body []byte) error {
-	s.link, s.head, s.body, s.sent, s.err = l, head, body, false, nil
+func (s *rawSocket) exchange(l *link, m message) error {
+	s.link, s.message, s.begun, s.err = l, m, false, nil
 	err := s.conn.Read(s.step)
-	s.head, s.body = nil, nil
+	s.message = message{}
 	if s.err != nil {
 		return s.err
 	}
@@ -71,8 +71,8 @@ func (s *rawSocket) peek(fd uintptr) {
 // poll is called by the poller: first when it is armed, then whenever there may
 // be something to read. It returns false to wait.
 func (s *rawSocket) poll(fd uintptr) bool {
-	if !s.sent {
-		s.sent = true
+	if !s.begun {
+		s.begun = true
 		s.err = s.write(int(fd))
 		return s.err != nil
 	}
@@ -96,8 +96,12 @@ func (s *rawSocket) poll(fd uintptr) bool {
 }
 
 // write hands the request to the socket, and the rest to the link's writer when
-// the socket does not take all of it.
+// the socket does not take all of it. One that goes in parts is all the writer's.
 func (s *rawSocket) write(fd int) error {
+	if s.sent != nil {
+		s.link.write(s.message)
+		return nil
+	}
 	for {
 		var n int
 		var err error
@@ -116,7 +120,7 @@ func (s *rawSocket) write(fd int) error {
 		}
 		if n < len(s.head)+len(s.body) {
 			k := min(n, len(s.head))
-			s.link.write(s.head[k:], s.body[n-k:])
+			s.link.write(message{head: s.head[k:], body: s.body[n-k:]})
 		}
 		return nil
 	}

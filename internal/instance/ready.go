@@ -137,7 +137,7 @@ func (in *Instance) ping(ctx context.Context) bool {
 	defer cancel()
 	c := in.NewConn()
 	defer c.Close()
-	_, err := c.roundTrip(ctx, getHead("/ping"), nil, nil, in.opts.PingTimeout, maxSmallAnswer)
+	_, err := c.roundTrip(ctx, message{head: getHead("/ping")}, nil, in.opts.PingTimeout, maxSmallAnswer)
 	// The status alone counts, whatever may be wrong with the body (CC-21).
 	answer, status := "", 0
 	if c.ans.whole {

@@ -21,6 +21,19 @@ type Request struct {
 	Accept string
 	// Body is sent with its length. It is only read, and not after the return.
 	Body []byte
+	// Sent, if not nil, is told of each part of a large Body just after it was handed
+	// to the connection, when the processor still has it at hand. The parts are in
+	// order and from no two goroutines at once, but another attempt begins again,
+	// and a part may be told of never. Such a Body may be memory that only the
+	// kernel can read, as a mapped file that was cut short: the request then fails,
+	// and is not repeated.
+	Sent func(part []byte)
+}
+
+// message is a request as it goes to a link.
+type message struct {
+	head, body []byte
+	sent       func(part []byte) // of the body, or nil
 }
 
 // copiedBody is the largest body that is copied behind its head to be sent in
@@ -35,22 +48,22 @@ type invocationHead struct {
 	out                 []byte
 }
 
-// build gives the head of a request, with the body behind it when it is small;
-// then rest is nil. Both are valid until the next call.
-func (h *invocationHead) build(req *Request) (out, rest []byte, err error) {
+// build gives a request, all of it as the head when its body is small. It is valid
+// until the next call.
+func (h *invocationHead) build(req *Request) (message, error) {
 	if h.before == nil || h.contentType != req.ContentType || h.accept != req.Accept {
 		if err := h.prepare(req.ContentType, req.Accept); err != nil {
-			return nil, nil, err
+			return message{}, err
 		}
 	}
 	h.out = append(h.out[:0], h.before...)
 	h.out = strconv.AppendInt(h.out, int64(len(req.Body)), 10)
 	h.out = append(h.out, h.after...)
 	if len(req.Body) > copiedBody {
-		return h.out, req.Body, nil
+		return message{h.out, req.Body, req.Sent}, nil
 	}
 	h.out = append(h.out, req.Body...)
-	return h.out, nil, nil
+	return message{head: h.out}, nil
 }
 
 func (h *invocationHead) prepare(contentType, accept string) error {

@@ -165,6 +165,9 @@ func (f *Failure) LogLines() []string {
 
 // requestFailure is the failure of a slot's request.
 func (p *passage) requestFailure(s *slot) error {
+	if f := (*Failure)(nil); errors.As(s.err, &f) {
+		return f // the request's body was at fault
+	}
 	f := &Failure{Class: AlgorithmError, Ref: p.o.Ref, Text: s.err.Error(), Err: s.err}
 	if s.stream == nil {
 		f.First, f.Last, f.Offset = s.First, s.First+s.Records-1, s.Offset

@@ -34,19 +34,13 @@ func (r *Runner) object(ctx context.Context, o Object, counts *Counts) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &passage{Runner: r, ctx: ctx, o: o, counts: counts}
-	src, err := p.open()
-	if err != nil {
+	if err := p.identify(); err != nil {
 		return inputFailure(o, err)
 	}
-	defer src.Close()
 	defer func() { p.pass(p.o.Size) }() // also when it failed: it is behind us
 	out := p.output()
 	defer out.abort()
-	move := p.pump
-	if r.Settings.streams() && p.o.Size > 0 {
-		move = p.stream
-	}
-	if err := move(src, out, cancel); err != nil {
+	if err := p.move(out, cancel); err != nil {
 		return err
 	}
 	if err := out.commit(p.ctx); err != nil {
@@ -55,13 +49,40 @@ func (r *Runner) object(ctx context.Context, o Object, counts *Counts) error {
 	return nil
 }
 
-// pump fills slots, waits for them in order, and writes their answers.
-func (p *passage) pump(src input, out sink, cancel context.CancelCauseFunc) error {
-	queue := make(chan *slot, cap(p.free)) // holds the whole ring: sending never blocks
+// identify looks up an object that could not be when the input was listed.
+func (p *passage) identify() (err error) {
+	if p.o.ETag == "" {
+		p.o.Info, err = p.Store.Stat(p.ctx, p.o.Ref)
+	}
+	return err
+}
+
+// move moves the object's bytes in the way that suits it.
+func (p *passage) move(out sink, cancel context.CancelCauseFunc) error {
+	if p.viewable() {
+		view, err := objstore.NewView(p.ctx, p.Store, p.o.Info)
+		if err == nil {
+			defer view.Close()
+			return p.pump(p.look(view), out, cancel)
+		}
+		// It is read, which is tried more than once and tells of failures.
+	}
+	src := p.open()
+	defer src.Close()
+	if p.Settings.streams() && p.o.Size > 0 {
+		return p.stream(src, out)
+	}
+	return p.pump(p.pack(src), out, cancel)
+}
+
+// pump fills slots by pack, which ends with io.EOF, waits for them in order, and
+// writes their answers.
+func (p *passage) pump(pack func(*slot) error, out sink, cancel context.CancelCauseFunc) error {
+	queue := make(chan *slot, p.ring.most) // holds the whole ring: sending never blocks
 	var fillErr error
 	go func() {
 		defer close(queue)
-		fillErr = p.fill(src, queue)
+		fillErr = p.fill(pack, queue)
 	}()
 	var failed error
 	for s := range queue {
@@ -71,35 +92,55 @@ func (p *passage) pump(src input, out sink, cancel context.CancelCauseFunc) erro
 				cancel(failed)
 			}
 		}
-		p.free <- s
+		p.ring.put(s)
 	}
-	if failed != nil {
+	switch {
+	case failed != nil || fillErr == nil:
 		return failed
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
 	}
-	return fillErr
+	return p.packFailure(fillErr)
 }
 
 // fill packs the object into slots until it ends or the passage does.
-func (p *passage) fill(src input, queue chan<- *slot) error {
-	batcher := record.NewBatcher(src, p.Settings.batching(p.o.Size))
+func (p *passage) fill(pack func(*slot) error, queue chan<- *slot) error {
 	for {
 		var s *slot
 		select {
-		case s = <-p.free:
+		case s = <-p.ring.free:
 		case <-p.ctx.Done():
 			return context.Cause(p.ctx)
 		}
 		s.reset(p)
-		if err := batcher.Fill(&s.Group, p.pace.group()); err != nil {
-			p.free <- s
+		if err := pack(s); err != nil {
+			p.ring.put(s)
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			return inputFailure(p.o, err)
+			return err
 		}
-		s.read = src.raw.at
 		queue <- s
 		p.work <- s
+	}
+}
+
+// packFailure is the failure of packing, once all that was packed is settled: who
+// only looked at the object could not count the records before the broken one.
+func (p *passage) packFailure(err error) error {
+	if large := (*record.TooLargeError)(nil); errors.As(err, &large) && large.Record == 0 {
+		large.Record = p.counts.Records + 1
+	}
+	return inputFailure(p.o, err)
+}
+
+// pack packs what is read into memory.
+func (p *passage) pack(src input) func(*slot) error {
+	batcher := record.NewBatcher(src, p.Settings.batching(p.o.Size))
+	return func(s *slot) error {
+		err := batcher.Fill(&s.Group, p.pace.group())
+		s.read = src.raw.at
+		return err
 	}
 }
 
@@ -107,6 +148,9 @@ func (p *passage) fill(src input, queue chan<- *slot) error {
 func (p *passage) settle(s *slot, out sink) error {
 	p.counts.Retries += s.retries
 	p.Progress.Retries.Add(s.retries)
+	if s.view != nil {
+		s.First = p.counts.Records + 1
+	}
 	if s.err != nil {
 		return p.requestFailure(s)
 	}
@@ -116,7 +160,7 @@ func (p *passage) settle(s *slot, out sink) error {
 	p.pass(s.read)
 	p.count(Counts{
 		Records: s.Records, Requests: int64(len(s.Ends)),
-		BytesIn: int64(len(s.Body)), BytesOut: int64(len(s.answers)),
+		BytesIn: int64(s.Ends[len(s.Ends)-1]), BytesOut: int64(len(s.answers)),
 	})
 	return nil
 }
@@ -140,20 +184,14 @@ type input struct {
 // Close ends the read of the stored object.
 func (in input) Close() error { return in.closer.Close() }
 
-// open reads the object from the store, counting what comes as it is stored. An
-// object that could not be looked up when the input was listed is looked up now.
-func (p *passage) open() (in input, err error) {
-	if p.o.ETag == "" {
-		if p.o.Info, err = p.Store.Stat(p.ctx, p.o.Ref); err != nil {
-			return input{}, err
-		}
-	}
+// open reads the object from the store, counting what comes as it is stored.
+func (p *passage) open() input {
 	raw := objstore.NewReader(p.ctx, p.Store, p.o.Info, objstore.ReaderOptions{})
 	counted := &countingReader{r: raw}
 	if !p.Settings.Gzip || p.o.Size == 0 { // an empty object is empty, not broken gzip (BT-42)
-		return input{Reader: counted, raw: counted, closer: raw}, nil
+		return input{Reader: counted, raw: counted, closer: raw}
 	}
-	return input{Reader: &gunzip{src: counted}, raw: counted, closer: raw}, nil
+	return input{Reader: &gunzip{src: counted}, raw: counted, closer: raw}
 }
 
 // gunzip reads a gzip file of one or more members (BT-111). A file that is not

@@ -13,7 +13,7 @@ import (
 type pace struct{ mean atomic.Int64 } // nanoseconds an invocation takes; 0 is unknown
 
 const (
-	groupTime  = time.Millisecond // what a group should take
+	groupTime  = 8 * time.Millisecond // what a group should take
 	maxGroup   = 512
 	paceWeight = 8 // an observation moves the mean by an eighth
 )

@@ -27,11 +27,20 @@ type Answer struct {
 	Retries int
 }
 
+// Payload is the body of one request.
+type Payload struct {
+	Body []byte
+	// Sent, if not nil, may be told of parts of Body just after they were sent, in
+	// order and from no two goroutines at once. An attempt after the first begins
+	// again. Body is then for system calls only, and may turn out to be unreadable.
+	Sent func(part []byte)
+}
+
 // Invoker sends requests to one container over one connection. It retries by
 // itself and is used by one goroutine at a time.
 type Invoker interface {
 	// Invoke sends a payload and appends the answer to dst.
-	Invoke(ctx context.Context, payload, dst []byte) (Answer, error)
+	Invoke(ctx context.Context, p Payload, dst []byte) (Answer, error)
 	// InvokeStream sends a body as it comes, chunked. begin is called once, with the
 	// answer's Content-Type, when a good answer begins, and tells where it goes.
 	InvokeStream(ctx context.Context, body io.Reader, begin func(contentType string) (io.Writer, error)) error
@@ -82,34 +91,21 @@ type Options struct {
 // Runner moves objects through one instance.
 type Runner struct {
 	Options
-	free chan *slot // the ring: what may be in memory
+	ring *ring      // what may be in memory
 	work chan *slot // filled slots, for whichever connection is free
 	pace pace
 }
 
-// The ring's bounds. A ring longer than the number of connections keeps them
-// busy behind one slow answer, since answers are written in order.
+// How many lanes a Runner has: two for each connection within these bounds.
 const (
-	ringBytes   = 64 << 20
-	ringPerConn = 8
-	minLanes    = 4
-	maxLanes    = 32
+	minLanes = 4
+	maxLanes = 32
 )
 
-// NewRunner makes a Runner. It allocates nothing large: slots grow with what
-// they carry.
+// NewRunner makes a Runner.
 func NewRunner(o Options) *Runner {
-	n := len(o.Invokers)
-	slots := ringPerConn * n
-	if mb := o.Settings.PayloadMB; mb > 0 {
-		slots = min(slots, ringBytes/(2*mb<<20))
-	}
-	slots = max(slots, n+2)
-	r := &Runner{Options: o, free: make(chan *slot, slots), work: make(chan *slot, slots)}
-	for range slots {
-		r.free <- newSlot()
-	}
-	return r
+	ring := newRing(len(o.Invokers))
+	return &Runner{Options: o, ring: ring, work: make(chan *slot, ring.most)}
 }
 
 // Run takes objects from the feed until it is dry and returns when each has been
@@ -183,8 +179,9 @@ type slot struct {
 	read        int64 // how far the object was read, as stored, for this slot
 
 	object *passage
-	stream *streamed     // instead of a group: a whole object in one request
-	done   chan struct{} // receives once when the answers are there
+	stream *streamed      // instead of a group: a whole object in one request
+	view   *objstore.View // instead of the group's Body: what it shows
+	done   chan struct{}  // receives once when the answers are there
 }
 
 func newSlot() *slot { return &slot{done: make(chan struct{}, 1)} }
@@ -193,7 +190,7 @@ func newSlot() *slot { return &slot{done: make(chan struct{}, 1)} }
 func (s *slot) reset(p *passage) {
 	s.answers, s.ends = s.answers[:0], s.ends[:0]
 	s.contentType, s.err, s.at, s.retries = "", nil, 0, 0
-	s.object, s.stream = p, nil
+	s.object, s.stream, s.view = p, nil, nil
 }
 
 // invokeAll is one connection's work: filled slots until there are none.
@@ -204,6 +201,8 @@ func (r *Runner) invokeAll(inv Invoker) {
 			s.err = context.Cause(s.object.ctx)
 		case s.stream != nil:
 			s.err = s.stream.invoke(s.object.ctx, inv)
+		case s.view != nil:
+			r.invokeView(inv, s)
 		default:
 			r.invoke(inv, s)
 		}
@@ -218,20 +217,27 @@ func (r *Runner) invoke(inv Invoker, s *slot) {
 	r.Progress.InFlight.Add(1)
 	defer r.Progress.InFlight.Add(-1)
 	for i := range s.Ends {
-		mark := len(s.answers)
-		answer, err := inv.Invoke(s.object.ctx, s.Batch(i), s.answers)
-		s.retries += int64(answer.Retries)
-		if err == nil {
-			s.answers, err = r.Settings.Assembly.Finish(answer.Body, mark)
-		}
-		if err != nil {
-			s.err, s.at = err, i
+		if s.err = r.exchange(inv, s, Payload{Body: s.Batch(i)}); s.err != nil {
+			s.at = i
 			return
-		}
-		s.ends = append(s.ends, len(s.answers))
-		if i == 0 {
-			s.contentType = answer.ContentType
 		}
 	}
 	r.pace.observe(time.Since(start), len(s.Ends))
+}
+
+// exchange sends one mini-batch of a slot and assembles its answer.
+func (r *Runner) exchange(inv Invoker, s *slot, p Payload) error {
+	mark := len(s.answers)
+	answer, err := inv.Invoke(s.object.ctx, p, s.answers)
+	s.retries += int64(answer.Retries)
+	if err == nil {
+		s.answers, err = r.Settings.Assembly.Finish(answer.Body, mark)
+	}
+	if err != nil {
+		return err
+	}
+	if s.ends = append(s.ends, len(s.answers)); len(s.ends) == 1 {
+		s.contentType = answer.ContentType
+	}
+	return nil
 }

@@ -29,11 +29,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // container is an Invoker over a function, for all connections.
 type container func(payload []byte) (answer string, err error)
 
-func (c container) Invoke(ctx context.Context, payload, dst []byte) (Answer, error) {
+func (c container) Invoke(ctx context.Context, p Payload, dst []byte) (Answer, error) {
 	if ctx.Err() != nil {
 		return Answer{Body: dst}, context.Cause(ctx)
 	}
-	s, err := c(payload)
+	s, err := c(p.Body)
 	return Answer{Body: append(dst, s...), ContentType: "text/csv"}, err
 }
 
@@ -375,7 +375,7 @@ func TestInterrupted(t *testing.T) {
 // hanging says that it was called and then waits for the end of its context.
 type hanging struct{ called chan struct{} }
 
-func (h hanging) Invoke(ctx context.Context, _, dst []byte) (Answer, error) {
+func (h hanging) Invoke(ctx context.Context, _ Payload, dst []byte) (Answer, error) {
 	close(h.called)
 	<-ctx.Done()
 	return Answer{Body: dst}, context.Cause(ctx)

@@ -22,7 +22,7 @@ func (s *streamed) invoke(ctx context.Context, inv Invoker) error {
 
 // stream moves an object without holding it: it waits for a connection, and the
 // answer goes to the sink while the object is still being read.
-func (p *passage) stream(src input, out sink, _ context.CancelCauseFunc) error {
+func (p *passage) stream(src input, out sink) error {
 	if p.Settings.Assembly == record.FramedAsRecords {
 		return &Failure{Class: ClientError, Ref: p.o.Ref, Text: "an answer that is streamed cannot be framed as RecordIO, which needs its length first; set MaxPayloadInMB or another AssembleWith"}
 	}
@@ -30,11 +30,11 @@ func (p *passage) stream(src input, out sink, _ context.CancelCauseFunc) error {
 	w := &answerWriter{progress: p.Progress}
 	var s *slot
 	select {
-	case s = <-p.free:
+	case s = <-p.ring.free:
 	case <-p.ctx.Done():
 		return context.Cause(p.ctx)
 	}
-	defer func() { p.free <- s }()
+	defer func() { p.ring.put(s) }()
 	s.reset(p)
 	s.stream = &streamed{body: counted, open: func(contentType string) (io.Writer, error) {
 		w.w, w.err = out.stream(contentType)

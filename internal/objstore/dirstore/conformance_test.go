@@ -117,6 +117,11 @@ func (s *spelled) Open(ctx context.Context, ref objstore.Ref, r objstore.Range) 
 	return rc, explain(ref, err)
 }
 
+func (s *spelled) OpenFile(ctx context.Context, ref objstore.Ref, etag string) (*os.File, error) {
+	f, err := s.Store.OpenFile(ctx, spell(ref), etag)
+	return f, explain(ref, err)
+}
+
 func (s *spelled) Create(ctx context.Context, ref objstore.Ref, m objstore.Meta) (objstore.Writer, error) {
 	w, err := s.Store.Create(ctx, spell(ref), m)
 	if err != nil {

@@ -29,7 +29,7 @@ type Store struct {
 	folders map[string]*folder
 }
 
-var _ objstore.Store = (*Store)(nil)
+var _ objstore.Filer = (*Store)(nil)
 
 // folder is one bucket.
 type folder struct {
@@ -166,19 +166,9 @@ func etag(fi fs.FileInfo) string {
 
 // Open implements objstore.Store.
 func (s *Store) Open(ctx context.Context, ref objstore.Ref, r objstore.Range) (io.ReadCloser, error) {
-	f, err := s.folder(ref.Bucket)
+	file, fi, err := s.openPinned(ctx, ref, r.IfMatch)
 	if err != nil {
 		return nil, err
-	}
-	if ref.Key == "" {
-		return nil, fault.New(fault.Invalid, "%s names no object", ref)
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, failed(ref, "opening", err)
-	}
-	file, fi, err := f.open(ref.Key)
-	if err != nil {
-		return nil, failed(ref, "opening", err)
 	}
 	rc, err := section(ctx, ref, file, fi, r)
 	if err != nil {
@@ -186,6 +176,35 @@ func (s *Store) Open(ctx context.Context, ref objstore.Ref, r objstore.Range) (i
 		return nil, err
 	}
 	return rc, nil
+}
+
+// OpenFile implements objstore.Filer.
+func (s *Store) OpenFile(ctx context.Context, ref objstore.Ref, etag string) (*os.File, error) {
+	file, _, err := s.openPinned(ctx, ref, etag)
+	return file, err
+}
+
+// openPinned opens the file of an object, which must have the ETag unless that is "".
+func (s *Store) openPinned(ctx context.Context, ref objstore.Ref, pin string) (*os.File, fs.FileInfo, error) {
+	f, err := s.folder(ref.Bucket)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ref.Key == "" {
+		return nil, nil, fault.New(fault.Invalid, "%s names no object", ref)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, failed(ref, "opening", err)
+	}
+	file, fi, err := f.open(ref.Key)
+	if err != nil {
+		return nil, nil, failed(ref, "opening", err)
+	}
+	if pin != "" && pin != etag(fi) {
+		file.Close()
+		return nil, nil, objstore.Changed(ref, pin)
+	}
+	return file, fi, nil
 }
 
 // open opens a regular file; a FIFO with an object's name does not block it.
@@ -210,9 +229,6 @@ func (f *folder) open(key string) (*os.File, fs.FileInfo, error) {
 
 // section makes the reader of a range. The caller closes the file on an error.
 func section(ctx context.Context, ref objstore.Ref, file *os.File, fi fs.FileInfo, r objstore.Range) (io.ReadCloser, error) {
-	if r.IfMatch != "" && r.IfMatch != etag(fi) {
-		return nil, objstore.Changed(ref, r.IfMatch)
-	}
 	if r.Off < 0 || r.Off > fi.Size() {
 		return nil, fault.New(fault.Invalid, "the range begins at byte %d, but %s has %d bytes", r.Off, ref, fi.Size())
 	}

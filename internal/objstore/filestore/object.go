@@ -42,21 +42,34 @@ func (s *Store) Head(_ context.Context, ref objstore.Ref) (Object, error) {
 // reader, one beyond it is fault.Invalid. The reader is an io.WriterTo that lets
 // the kernel move the bytes where it can.
 func (s *Store) Open(ctx context.Context, ref objstore.Ref, r objstore.Range) (io.ReadCloser, error) {
-	f, fi, err := s.openObject(ref)
+	f, fi, err := s.openPinned(ref, r.IfMatch)
 	if err != nil {
 		return nil, err
 	}
-	if r.IfMatch != "" {
-		o, err := s.describe(ref, f, fi, false)
-		if err != nil || o.ETag != r.IfMatch {
-			f.Close()
-			if err != nil {
-				return nil, failed(ref, "reading", err)
-			}
-			return nil, objstore.Changed(ref, r.IfMatch)
-		}
-	}
 	return section(ctx, ref, f, fi.Size(), r)
+}
+
+// OpenFile implements objstore.Filer.
+func (s *Store) OpenFile(_ context.Context, ref objstore.Ref, etag string) (*os.File, error) {
+	f, _, err := s.openPinned(ref, etag)
+	return f, err
+}
+
+// openPinned opens the file of an object, which must have the ETag unless that is "".
+func (s *Store) openPinned(ref objstore.Ref, etag string) (*os.File, fs.FileInfo, error) {
+	f, fi, err := s.openObject(ref)
+	if err != nil || etag == "" {
+		return f, fi, err
+	}
+	o, err := s.describe(ref, f, fi, false)
+	if err == nil && o.ETag != etag {
+		err = objstore.Changed(ref, etag)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, failed(ref, "reading", err)
+	}
+	return f, fi, nil
 }
 
 // Get opens an object and describes the very bytes that the reader gives. choose

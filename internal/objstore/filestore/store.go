@@ -61,7 +61,7 @@ type Store struct {
 	buffers sync.Pool // *bufio.Writer
 }
 
-var _ objstore.Store = (*Store)(nil)
+var _ objstore.Filer = (*Store)(nil)
 
 // Open opens the store under root, making the folder when there is none, and
 // removes what crashed processes left unfinished there.

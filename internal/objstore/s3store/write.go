@@ -17,16 +17,17 @@ import (
 )
 
 const (
-	firstPart  = 8 << 20
-	evenParts  = 1000        // parts of that size, 8 GB; the further ones grow,
-	growth     = 136 << 10   // each by this: 10,000 parts then hold more than 5 TiB
-	abortLimit = time.Minute // for the cleaning up after a failure
+	firstPart    = 8 << 20
+	evenParts    = 1000        // of one size; the next ones are twice as large
+	mostDoubling = 8           // up to 2 GiB: 10,000 parts then hold more than 5 TiB
+	abortLimit   = time.Minute // for the cleaning up after a failure
 )
 
 // partSize is the size of part n, which counts from 1. A writer holds two parts
-// in memory: 16 MiB for objects up to 8 GB, 120 MB at 100 GB, 1 GB at 1 TiB.
+// in memory: 16 MiB for objects up to 8 GB, 32 MiB up to 25 GB, 128 MiB at 100 GB,
+// 1 GiB at 1 TB. Most parts are as large as the one before, whose memory they use.
 func partSize(n int) int {
-	return firstPart + max(0, n-evenParts)*growth
+	return firstPart << min((n-1)/evenParts, mostDoubling)
 }
 
 // writer sends an object in parts, one while the next is filled. An object that
@@ -42,6 +43,7 @@ type writer struct {
 	id    string // of the multipart upload, "" before the first full part
 	parts []types.CompletedPart
 	sent  chan sentPart // the answer for the part under way, nil when there is none
+	spare *[]byte       // the memory of the part that arrived last, or nil
 	err   error         // the first failure; nothing can be committed after it
 }
 
@@ -87,12 +89,19 @@ func (s *Store) needBucket(ctx context.Context, bucket string) error {
 
 // newPart gives memory for a part after the first, which grows as it is filled
 // because most objects are small.
-func (s *Store) newPart(size int) *[]byte {
-	if size == firstPart {
-		return s.parts.Get().(*[]byte)
+func (w *writer) newPart(size int) *[]byte {
+	b := w.spare
+	w.spare = nil
+	if b != nil && cap(*b) == size {
+		*b = (*b)[:0]
+		return b
 	}
-	b := make([]byte, 0, size)
-	return &b
+	w.s.freePart(b)
+	if size == firstPart {
+		return w.s.parts.Get().(*[]byte)
+	}
+	fresh := make([]byte, 0, size)
+	return &fresh
 }
 
 // freePart gives a part's memory back when it is of the common size.
@@ -142,7 +151,7 @@ func (w *writer) sendPart() error {
 	}
 	full := w.part
 	number := int32(len(w.parts) + 1)
-	w.part = w.s.newPart(partSize(int(number) + 1))
+	w.part = w.newPart(partSize(int(number) + 1))
 	done := make(chan sentPart, 1)
 	w.sent = done
 	go func() { done <- w.put(number, full) }()
@@ -183,8 +192,7 @@ func (w *writer) await() error {
 		return nil
 	}
 	p := <-w.sent
-	w.sent = nil
-	w.s.freePart(p.buf)
+	w.sent, w.spare = nil, p.buf
 	if p.err != nil {
 		return p.err
 	}
@@ -290,5 +298,6 @@ func (w *writer) Abort() error {
 
 func (w *writer) end() {
 	w.s.freePart(w.part)
-	w.part = nil
+	w.s.freePart(w.spare)
+	w.part, w.spare = nil, nil
 }

@@ -36,6 +36,7 @@ func Run(t *testing.T, make func(t *testing.T) Harness) {
 		{"delete", testDelete}, {"list", testList}, {"list property", testListProperty},
 		{"odd keys", testOddKeys}, {"errors", testErrors}, {"cancel", testCancel},
 		{"concurrency", testConcurrency}, {"resuming reader", testReader},
+		{"file", testFile},
 	}
 	for _, topic := range topics {
 		t.Run(topic.name, func(t *testing.T) {
@@ -186,6 +187,28 @@ func testPinned(t *testing.T, h Harness) {
 		wantKind(t, fmt.Sprintf("the read %+v of a changed object", r), err, fault.Conflict)
 		wantText(t, err, "s3://"+h.Bucket+"/k")
 	}
+}
+
+// testFile is for stores that keep files.
+func testFile(t *testing.T, h Harness) {
+	files, ok := h.Store.(objstore.Filer)
+	if !ok {
+		return
+	}
+	old := h.put(t, "k", []byte("old bytes"))
+	f, err := files.OpenFile(t.Context(), h.ref("k"), old.ETag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	h.put(t, "k", []byte("new bytes"))
+	if got, err := io.ReadAll(f); err != nil || string(got) != "old bytes" {
+		t.Errorf("the file of an object that was replaced holds %q, %v", got, err)
+	}
+	_, err = files.OpenFile(t.Context(), h.ref("k"), old.ETag)
+	wantKind(t, "the file of a changed object", err, fault.Conflict)
+	_, err = files.OpenFile(t.Context(), h.ref("none"), "")
+	wantKind(t, "the file of an object that is not there", err, fault.NotFound)
 }
 
 func testWrite(t *testing.T, h Harness) {
