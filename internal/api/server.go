@@ -19,6 +19,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/control"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 )
@@ -29,6 +30,8 @@ type Options struct {
 	// S3 serves the embedded S3, without authentication; nil where jobs use another.
 	S3   http.Handler
 	Logs *joblog.Dir
+	// Router serves the runtime API; nil refuses it.
+	Router *router.Router
 	// Keys gives the secret of an access key that the server knows.
 	Keys func(accessKeyID string) (secret string, ok bool)
 	// Open accepts any key that the server does not know, and requests without one.
@@ -47,6 +50,7 @@ type Server struct {
 	verifier *sigv4.Verifier
 	services []service
 	own      http.Handler
+	bodies   bodies
 }
 
 // New makes a Server.
@@ -68,6 +72,7 @@ type target int
 const (
 	toOwn target = iota
 	toService
+	toRuntime
 	toQuery // STS and IAM
 	toS3
 	toUnknown
@@ -88,6 +93,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.own.ServeHTTP(w, r)
 	case toService:
 		s.serveOperation(w, r, service, scope)
+	case toRuntime:
+		s.serveRuntime(w, r, scope)
 	case toQuery:
 		s.serveQuery(w, r, scope, id)
 	case toS3:
@@ -113,6 +120,9 @@ func foreignPage(r *http.Request) bool {
 func (s *Server) route(r *http.Request, scope sigv4.Scope) (target, *service) {
 	if strings.HasPrefix(r.URL.Path, "/-/") {
 		return toOwn, nil
+	}
+	if isRuntime(r, scope) {
+		return toRuntime, nil
 	}
 	header := r.Header.Get("X-Amz-Target")
 	prefix, _, named := strings.Cut(header, ".")

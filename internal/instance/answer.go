@@ -24,7 +24,12 @@ type answerHead struct {
 	closing     bool
 	hasType     bool
 	contentType string
+	kept        kept
 }
+
+// kept are the fields that go back to the caller of a hosted endpoint (CC-53,
+// CC-91); "" where the answer has none.
+type kept struct{ customAttributes, session, closedSession string }
 
 // read reads the head of the final answer and skips 1xx answers before it.
 func (h *answerHead) read(rd *reader) error {
@@ -111,6 +116,16 @@ func (h *answerHead) parseField(line []byte) error {
 	case len("Content-Length"):
 		if equalFold(name, "content-length") {
 			return h.parseLength(value)
+		}
+	case len("X-Amzn-SageMaker-Session-Id"):
+		if equalFold(name, "x-amzn-sagemaker-session-id") {
+			h.kept.session = string(value)
+		}
+	case len("X-Amzn-SageMaker-Custom-Attributes"): // X-Amzn-SageMaker-Closed-Session-Id is as long
+		if equalFold(name, "x-amzn-sagemaker-custom-attributes") {
+			h.kept.customAttributes = string(value)
+		} else if equalFold(name, "x-amzn-sagemaker-closed-session-id") {
+			h.kept.closedSession = string(value)
 		}
 	case len("Transfer-Encoding"):
 		if equalFold(name, "transfer-encoding") {

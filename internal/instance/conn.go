@@ -33,6 +33,8 @@ type Conn struct {
 	ans  answerHead
 	body body
 
+	sent bool // the last request, or a part of it, may have reached the container
+
 	done   <-chan struct{} // of the context that is watched
 	unwait func() bool
 
@@ -114,11 +116,13 @@ var errEnded = errors.New("the container has ended")
 func (c *Conn) roundTrip(ctx context.Context, m message, dst []byte, timeout time.Duration, limit int64) ([]byte, error) {
 	c.watchContext(ctx)
 	for {
+		c.sent = false
 		l, err := c.ready(ctx, timeout)
 		if err != nil {
 			return dst, err
 		}
 		reused := l.used
+		c.sent = true
 		if err = l.send(m); err == nil {
 			dst, err = c.receive(l, dst, limit)
 		} else if reused && isStale(err) && ctx.Err() == nil {

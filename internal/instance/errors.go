@@ -53,6 +53,9 @@ type NoAnswerError struct {
 	Exit   driver.Exit
 	// Streamed is as in StatusError.
 	Streamed bool
+	// Unsent tells that nothing of the request reached the container, so that it may
+	// go to another one. It is set by Call, CallStream and Upload only.
+	Unsent bool
 }
 
 // Error says why there was no answer.
@@ -69,6 +72,17 @@ func (e *NoAnswerError) Error() string {
 
 // Unwrap returns the cause.
 func (e *NoAnswerError) Unwrap() error { return e.Cause }
+
+// Reason is what went wrong in few words, without the number of attempts.
+func (e *NoAnswerError) Reason() string {
+	switch {
+	case e.Exited:
+		return "the container " + e.Exit.String()
+	case e.Cause == nil:
+		return "the container has ended"
+	}
+	return answerText(e.Cause)
+}
 
 // Timeout reports whether the last attempt took too long.
 func (e *NoAnswerError) Timeout() bool { return isTimeout(e.Cause) }

@@ -92,6 +92,7 @@ type Instance struct {
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
+	idle  []*Conn // Borrow takes the last
 }
 
 // Start starts an instance and returns when it is ready to serve. When it does
@@ -151,10 +152,11 @@ func begin(ctx context.Context, o Options) (driver.Handle, error) {
 func (in *Instance) watchExit() {
 	<-in.handle.Done()
 	in.mu.Lock()
-	defer in.mu.Unlock()
 	for c := range in.conns {
 		c.instanceEnded()
 	}
+	in.mu.Unlock()
+	in.closeIdle()
 }
 
 // ID is the Spec's.

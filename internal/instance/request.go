@@ -91,11 +91,19 @@ func invocationFields(contentType, accept string) (string, error) {
 		fields += "Content-Type: " + contentType + "\r\n"
 	}
 	for _, value := range [...]string{contentType, accept} {
-		for i := range len(value) {
-			if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-				return "", fault.New(fault.Invalid, "%q cannot be sent as the value of an HTTP header", value)
-			}
+		if !sendable(value) {
+			return "", fault.New(fault.Invalid, "%q cannot be sent as the value of an HTTP header", value)
 		}
 	}
 	return fields, nil
+}
+
+// sendable reports whether a text can be the value of a header field.
+func sendable(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }

@@ -45,7 +45,12 @@ func (c *Conn) Stream(ctx context.Context, req *StreamRequest, begin func(conten
 	for attempt := 1; ; attempt++ {
 		l, err := c.ready(ctx, timeout)
 		if err == nil {
-			return c.stream(ctx, l, head, req.Body, begin, attempt)
+			out := upload{head: head, body: req.Body, chunked: true, timeout: timeout}
+			err = c.stream(ctx, l, &out, func(h Head) (io.Writer, error) { return begin(h.ContentType) })
+			if err != nil {
+				return Response{}, c.streamFailure(ctx, attempt, err)
+			}
+			return Response{Status: c.ans.status, ContentType: c.ans.contentType, Attempts: attempt}, nil
 		}
 		if err := c.again(ctx, attempt, err); err != nil {
 			return Response{}, err
@@ -64,11 +69,23 @@ func (e *sourceError) Unwrap() error { return e.err }
 func (e *sinkError) Error() string   { return "writing the answer: " + e.err.Error() }
 func (e *sinkError) Unwrap() error   { return e.err }
 
-func (c *Conn) stream(ctx context.Context, l *link, head []byte, src io.Reader, begin func(string) (io.Writer, error), attempt int) (Response, error) {
-	sender := &chunkSender{conn: &movingConn{Conn: l.conn, c: c, l: l}}
+// upload is a request whose body is read while it is sent.
+type upload struct {
+	head    []byte
+	body    io.Reader
+	chunked bool // else the head has its length
+	// timeout bounds the time in which nothing moves.
+	timeout time.Duration
+}
+
+// stream sends an upload on a fresh link and streams a 2xx answer to what begin
+// gives. Its error is ctx's cause, a *sourceError or *sinkError, a *StatusError, or
+// what the connection gave.
+func (c *Conn) stream(ctx context.Context, l *link, up *upload, begin func(Head) (io.Writer, error)) error {
+	sender := &chunkSender{conn: &movingConn{Conn: l.conn, c: c, l: l, timeout: up.timeout}, plain: !up.chunked}
 	l.writer = true
 	go func() {
-		err := sender.send(head, src)
+		err := sender.send(up.head, up.body)
 		if sender.sourceErr != nil {
 			// The container cannot know otherwise that the body is not whole.
 			_ = l.conn.Close()
@@ -85,20 +102,15 @@ func (c *Conn) stream(ctx context.Context, l *link, head []byte, src io.Reader, 
 	l.used, l.usedAt = true, time.Now()
 	switch _, answered := err.(*StatusError); {
 	case err != nil && ctx.Err() != nil:
-		err = context.Cause(ctx)
+		return context.Cause(ctx)
 	case sender.sourceErr != nil && !answered:
-		err = sender.sourceErr
-	case err != nil:
-		err = c.streamFailure(ctx, attempt, err)
+		return sender.sourceErr
 	}
-	if err != nil {
-		return Response{}, err
-	}
-	return Response{Status: c.ans.status, ContentType: c.ans.contentType, Attempts: attempt}, nil
+	return err
 }
 
 // receiveStream reads the answer of a streamed request.
-func (c *Conn) receiveStream(l *link, begin func(string) (io.Writer, error)) error {
+func (c *Conn) receiveStream(l *link, begin func(Head) (io.Writer, error)) error {
 	if err := c.ans.read(&l.rd); err != nil {
 		return err
 	}
@@ -110,7 +122,14 @@ func (c *Conn) receiveStream(l *link, begin func(string) (io.Writer, error)) err
 		}
 		return c.statusError(kept)
 	}
-	w, err := begin(c.ans.contentType)
+	return c.pass(l, 0, begin)
+}
+
+// pass gives the body of a 2xx answer to what begin gives, piece by piece as it
+// comes: a piece never holds more than one chunk of the container's. Each puts the
+// deadline off by extend; 0 leaves that to others.
+func (c *Conn) pass(l *link, extend time.Duration, begin func(Head) (io.Writer, error)) error {
+	w, err := begin(c.ans.public())
 	if err != nil {
 		return &sinkError{err}
 	}
@@ -118,6 +137,9 @@ func (c *Conn) receiveStream(l *link, begin func(string) (io.Writer, error)) err
 	for {
 		n, err := c.body.Read(buf)
 		if n > 0 {
+			if extend > 0 {
+				c.extend(l, extend)
+			}
 			if _, err := w.Write(buf[:n]); err != nil {
 				return &sinkError{err}
 			}
@@ -132,8 +154,12 @@ func (c *Conn) receiveStream(l *link, begin func(string) (io.Writer, error)) err
 }
 
 func (c *Conn) streamFailure(ctx context.Context, attempt int, err error) error {
-	if sink, ok := err.(*sinkError); ok {
-		return sink
+	switch err.(type) {
+	case *sinkError, *sourceError:
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	err = c.giveUp(ctx, attempt, err)
 	switch e := err.(type) {
@@ -145,9 +171,10 @@ func (c *Conn) streamFailure(ctx context.Context, attempt int, err error) error 
 	return err
 }
 
-// chunkSender sends a request in chunks.
+// chunkSender sends a request in chunks, or plain where the head has the length.
 type chunkSender struct {
 	conn      net.Conn
+	plain     bool
 	sourceErr error // valid once send has returned
 }
 
@@ -161,11 +188,18 @@ func (s *chunkSender) send(head []byte, src io.Reader) error {
 		n, err := src.Read(buf[chunkLead : chunkLead+streamBuffer])
 		if n > 0 {
 			empty = 0
-			if _, err := s.conn.Write(frameChunk(buf, n)); err != nil {
+			piece := buf[chunkLead : chunkLead+n]
+			if !s.plain {
+				piece = frameChunk(buf, n)
+			}
+			if _, err := s.conn.Write(piece); err != nil {
 				return err
 			}
 		} else if empty++; err == nil && empty > 100 {
 			err = io.ErrNoProgress
+		}
+		if err == io.EOF && s.plain {
+			return nil
 		}
 		if err == io.EOF {
 			_, err = s.conn.Write([]byte("0\r\n\r\n"))
@@ -192,8 +226,9 @@ func frameChunk(buf []byte, n int) []byte {
 // be used by two goroutines.
 type movingConn struct {
 	net.Conn
-	c *Conn
-	l *link
+	c       *Conn
+	l       *link
+	timeout time.Duration
 }
 
 func (m *movingConn) Read(p []byte) (int, error) {
@@ -210,6 +245,6 @@ func (m *movingConn) Write(p []byte) (int, error) {
 
 func (m *movingConn) moved(n int) {
 	if n > 0 {
-		m.c.extend(m.l, m.c.in.opts.Retry.Timeout)
+		m.c.extend(m.l, m.timeout)
 	}
 }

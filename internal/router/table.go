@@ -9,10 +9,8 @@ package router
 
 import (
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
 
@@ -60,18 +58,37 @@ type Endpoint struct {
 	// Async is set on an endpoint that takes asynchronous requests only (RT-22).
 	Async  *resource.AsyncInference
 	Limits Limits
+
+	rec *endpointRecord // set when it is published first
 }
 
-// Limits bound what requests may take.
+// Limits bound what requests may take. A Timeout or Body of 0 is the default.
 type Limits struct {
 	// Timeout is how long a container may take for an answer (RT-7), and how long a
 	// stream may stand still.
 	Timeout time.Duration
 	// Body is the largest request, in bytes (RT-1).
 	Body int64
-	// Waiting is how many requests may wait for a free instance; more are refused at
-	// once.
+	// Waiting is how many requests may wait for a free instance, or for the first
+	// one; more are refused at once.
 	Waiting int
+}
+
+// The defaults of Limits (RT-1, RT-7).
+const (
+	DefaultTimeout       = time.Minute
+	DefaultBody    int64 = 6 << 20
+)
+
+// Bounded gives the limits with the defaults for what is 0.
+func (l Limits) Bounded() Limits {
+	if l.Timeout <= 0 {
+		l.Timeout = DefaultTimeout
+	}
+	if l.Body <= 0 {
+		l.Body = DefaultBody
+	}
+	return l
 }
 
 // Variant is the instances of a variant in one fleet.
@@ -89,24 +106,10 @@ type Variant struct {
 	// Concurrency bounds the requests that one instance has at once; 0 is no bound.
 	Concurrency int
 	// Wake asks for an instance where there is none, and returns at once; nil where
-	// none will come. A request then waits up to WakeWait.
+	// none will come. A request then waits up to WakeWait. It may be called often and
+	// by several goroutines.
 	Wake     func()
 	WakeWait time.Duration
-}
 
-// Instance is an instance that requests are sent to. It is the same object in
-// every table that holds it, so that what it has under way is known.
-type Instance struct {
-	ID string
-	*fleet.Instance
-	outstanding atomic.Int64
-	idle        chan struct{} // gets a value when outstanding falls to 0 and somebody drains
+	rec *variantRecord // set when it is published first
 }
-
-// NewInstance makes the router's side of a fleet's instance.
-func NewInstance(in *fleet.Instance) *Instance {
-	return &Instance{ID: in.ID, Instance: in, idle: make(chan struct{}, 1)}
-}
-
-// Outstanding is how many requests the instance has under way.
-func (i *Instance) Outstanding() int64 { return i.outstanding.Load() }
