@@ -30,6 +30,8 @@ func (s *Server) ownPaths() http.Handler {
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}", s.guard(http.HandlerFunc(s.jobProgress)))
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}/why", s.guard(http.HandlerFunc(s.jobWhy)))
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}/logs", s.guard(http.HandlerFunc(s.jobLogs)))
+	mux.Handle("POST /-/api/v1/endpoints/{name}/maintenance", s.guard(http.HandlerFunc(s.maintainEndpoint)))
+	mux.Handle("DELETE /-/api/v1/endpoints/{name}", s.guard(http.HandlerFunc(s.forceDeleteEndpoint)))
 	mux.HandleFunc("/-/", func(w http.ResponseWriter, r *http.Request) {
 		ownError(w, http.StatusNotFound, "there is nothing at "+clip(r.Method+" "+r.URL.Path))
 	})
@@ -113,6 +115,24 @@ func (s *Server) jobWhy(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, JobWhy{Name: j.Name, Status: string(j.Status), Why: why})
+}
+
+// maintainEndpoint begins to replace all instances of an endpoint (EP-15).
+func (s *Server) maintainEndpoint(w http.ResponseWriter, r *http.Request) {
+	if err := s.Control.Maintain(r.Context(), s.requestKey(r)); err != nil {
+		s.ownFail(w, err)
+		return
+	}
+	writeJSON(w, map[string]string{"status": string(resource.EndpointSystemUpdating)})
+}
+
+// forceDeleteEndpoint deletes an endpoint in whatever status it is.
+func (s *Server) forceDeleteEndpoint(w http.ResponseWriter, r *http.Request) {
+	if err := s.Control.DeleteEndpoint(r.Context(), s.requestKey(r), true); err != nil {
+		s.ownFail(w, err)
+		return
+	}
+	writeJSON(w, map[string]string{"status": string(resource.EndpointDeleting)})
 }
 
 // LogLine is one line of the answer at /-/api/v1/transform-jobs/NAME/logs.

@@ -97,6 +97,44 @@ func refuseJob(in *wire.CreateTransformJobInput) error {
 	return r.err("CreateTransformJob")
 }
 
+// refuseEndpointConfig finds what an endpoint configuration may not have yet.
+func refuseEndpointConfig(in *wire.CreateEndpointConfigInput) error {
+	var r refusals
+	r.add(value(in.KmsKeyId) != "", "KmsKeyId")
+	r.add(in.ExplainerConfig != nil, "ExplainerConfig")
+	r.add(in.VpcConfig != nil, "VpcConfig")
+	r.add(value(in.EnableNetworkIsolation), "EnableNetworkIsolation")
+	r.add(in.MetricsConfig != nil, "MetricsConfig")
+	if c := in.DataCaptureConfig; c != nil {
+		r.add(value(c.KmsKeyId) != "", "DataCaptureConfig.KmsKeyId")
+	}
+	if a := in.AsyncInferenceConfig; a != nil && a.OutputConfig != nil {
+		r.add(value(a.OutputConfig.KmsKeyId) != "", "AsyncInferenceConfig.OutputConfig.KmsKeyId")
+		r.add(a.OutputConfig.NotificationConfig != nil, "AsyncInferenceConfig.OutputConfig.NotificationConfig")
+	}
+	for i := range in.ProductionVariants {
+		r.variant(fmt.Sprintf("ProductionVariants[%d]", i), &in.ProductionVariants[i])
+	}
+	for i := range in.ShadowProductionVariants {
+		r.variant(fmt.Sprintf("ShadowProductionVariants[%d]", i), &in.ShadowProductionVariants[i])
+	}
+	return r.err("CreateEndpointConfig")
+}
+
+// variant notes what a variant may not have.
+func (r *refusals) variant(at string, v *wire.ProductionVariant) {
+	r.add(len(v.InstancePools) > 0, at+".InstancePools")
+	r.add(v.VariantInstanceProvisionTimeoutInSeconds != nil, at+".VariantInstanceProvisionTimeoutInSeconds")
+	r.add(v.AcceleratorType != nil, at+".AcceleratorType")
+	r.add(v.CoreDumpConfig != nil, at+".CoreDumpConfig")
+	r.add(value(v.EnableSSMAccess), at+".EnableSSMAccess")
+	r.add(v.InferenceAmiVersion != nil, at+".InferenceAmiVersion")
+	r.add(v.CapacityReservationConfig != nil, at+".CapacityReservationConfig")
+	if m := v.ManagedInstanceScaling; m != nil {
+		r.add(m.ScaleInPolicy != nil, at+".ManagedInstanceScaling.ScaleInPolicy")
+	}
+}
+
 // value gives what a pointer points to, or the zero value.
 func value[T any](p *T) T {
 	if p == nil {

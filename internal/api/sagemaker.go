@@ -25,17 +25,27 @@ func bind[T any, P interface {
 // sageMaker is the table of all operations that are served.
 func (s *Server) sageMaker() map[string]operation {
 	return map[string]operation{
-		"CreateModel":          bind(s.createModel),
-		"DescribeModel":        bind(s.describeModel),
-		"ListModels":           bind(s.listModels),
-		"DeleteModel":          bind(s.deleteModel),
-		"CreateTransformJob":   bind(s.createTransformJob),
-		"DescribeTransformJob": bind(s.describeTransformJob),
-		"ListTransformJobs":    bind(s.listTransformJobs),
-		"StopTransformJob":     bind(s.stopTransformJob),
-		"AddTags":              bind(s.addTags),
-		"ListTags":             bind(s.listTags),
-		"DeleteTags":           bind(s.deleteTags),
+		"CreateModel":                        bind(s.createModel),
+		"DescribeModel":                      bind(s.describeModel),
+		"ListModels":                         bind(s.listModels),
+		"DeleteModel":                        bind(s.deleteModel),
+		"CreateTransformJob":                 bind(s.createTransformJob),
+		"DescribeTransformJob":               bind(s.describeTransformJob),
+		"ListTransformJobs":                  bind(s.listTransformJobs),
+		"StopTransformJob":                   bind(s.stopTransformJob),
+		"CreateEndpointConfig":               bind(s.createEndpointConfig),
+		"DescribeEndpointConfig":             bind(s.describeEndpointConfig),
+		"ListEndpointConfigs":                bind(s.listEndpointConfigs),
+		"DeleteEndpointConfig":               bind(s.deleteEndpointConfig),
+		"CreateEndpoint":                     bind(s.createEndpoint),
+		"DescribeEndpoint":                   bind(s.describeEndpoint),
+		"ListEndpoints":                      bind(s.listEndpoints),
+		"UpdateEndpoint":                     bind(s.updateEndpoint),
+		"DeleteEndpoint":                     bind(s.deleteEndpoint),
+		"UpdateEndpointWeightsAndCapacities": bind(s.updateEndpointWeightsAndCapacities),
+		"AddTags":                            bind(s.addTags),
+		"ListTags":                           bind(s.listTags),
+		"DeleteTags":                         bind(s.deleteTags),
 	}
 }
 

@@ -40,11 +40,18 @@ type Config struct {
 	AlwaysNewline   bool          `koanf:"assemble-always-newline"`
 	LogLevel        string        `koanf:"log-level"`
 
-	Runtime         string `koanf:"runtime"`
-	DockerHost      string `koanf:"docker-host"`
-	DockerReadOnly  bool   `koanf:"docker-read-only-root"`
-	DockerPids      int    `koanf:"docker-pids"`
-	DockerEmulation bool   `koanf:"docker-emulation"`
+	Runtime         string        `koanf:"runtime"`
+	DockerHost      string        `koanf:"docker-host"`
+	DockerReadOnly  bool          `koanf:"docker-read-only-root"`
+	DockerPids      int           `koanf:"docker-pids"`
+	DockerEmulation bool          `koanf:"docker-emulation"`
+	EndpointStartup time.Duration `koanf:"endpoint-startup"`
+	InvokeTimeout   time.Duration `koanf:"invoke-timeout"`
+	InvokeMB        int           `koanf:"invoke-mb"`
+	InvokeWaiting   int           `koanf:"invoke-waiting"`
+	DrainTime       time.Duration `koanf:"drain-time"`
+	WakeWait        time.Duration `koanf:"wake-wait"`
+	KeepAlive       time.Duration `koanf:"keep-alive"`
 	// DockerCapabilities are kept in addition to those of every container.
 	DockerCapabilities []string `koanf:"docker-capabilities"`
 	// Images maps image names to local commands; the built-in ones come after it.
@@ -95,8 +102,15 @@ func Settings() []Setting {
 		{Name: "s3-endpoint", Default: "", Help: "URL of another S3 to use instead of the embedded one (also AWS_ENDPOINT_URL_S3)"},
 		{Name: "ready-timeout", Default: 30 * time.Minute, Help: "how long a container of a job may take to answer /ping with 200"},
 		{Name: "stop-grace", Default: 30 * time.Second, Help: "how long a container may take to end after SIGTERM, before SIGKILL"},
-		{Name: "max-instances", Default: max(4, 2*runtime.NumCPU()), Help: "how many instances run at once; further jobs wait in the order they came"},
+		{Name: "max-instances", Default: max(32, 8*runtime.NumCPU()), Help: "how many instances run at once; further jobs wait in the order they came"},
 		{Name: "max-answer-mb", Default: 256, Help: "the largest answer to one request that is accepted of a container, in units of 2^20 bytes"},
+		{Name: "endpoint-startup", Default: 8 * time.Minute, Help: "how long a container of an endpoint may take to answer /ping with 200, where its variant does not say"},
+		{Name: "invoke-timeout", Default: time.Minute, Help: "how long a container of an endpoint may take for an answer"},
+		{Name: "invoke-mb", Default: 6, Help: "the largest request to an endpoint, in units of 2^20 bytes"},
+		{Name: "invoke-waiting", Default: 1000, Help: "how many requests to an endpoint may wait for an instance; further ones are refused at once"},
+		{Name: "drain-time", Default: time.Minute, Help: "how long requests may take to end on an instance that is to be stopped"},
+		{Name: "wake-wait", Default: time.Minute, Help: "how long a request waits for an instance that is on its way"},
+		{Name: "keep-alive", Default: 15 * time.Minute, Help: "how long a variant that may have no instance keeps its last one unused"},
 		{Name: "runtime", Default: "auto", Choices: []string{"auto", "process", "docker"}, Help: "what runs images; auto runs those that are built in or mapped to a command as processes, all others on Docker"},
 		{Name: "docker-host", Default: "", Help: "address of the container engine, such as unix:///var/run/docker.sock (also DOCKER_HOST, or the Docker context)"},
 		{Name: "docker-read-only-root", Default: false, Help: "make the files of containers read-only, all but /tmp, /run and the scratch folder"},
@@ -193,6 +207,9 @@ func (c Config) check() error {
 	}
 	if c.MaxInstances < 1 || c.MaxAnswerMB < 1 {
 		return fmt.Errorf("max-instances and max-answer-mb must be at least 1")
+	}
+	if c.EndpointStartup <= 0 || c.InvokeTimeout <= 0 || c.InvokeMB < 1 || c.InvokeWaiting < 0 || c.DrainTime < 0 || c.WakeWait < 0 || c.KeepAlive <= 0 {
+		return fmt.Errorf("endpoint-startup, invoke-timeout, invoke-mb and keep-alive must be over 0, and invoke-waiting, drain-time and wake-wait not under it")
 	}
 	if c.ModelCacheGB < 0 {
 		return fmt.Errorf("model-cache-gb is %d, and must not be under 0", c.ModelCacheGB)

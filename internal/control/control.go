@@ -19,6 +19,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
+	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
 )
 
@@ -37,6 +38,21 @@ type Options struct {
 	ReadyTimeout   time.Duration
 	StopGrace      time.Duration
 
+	// StartupTimeout is how long a container of an endpoint may take to be ready
+	// where its variant does not say (CC-22).
+	StartupTimeout time.Duration
+	// DrainTime is how long requests may take to end on an instance that goes.
+	DrainTime time.Duration
+	// InvokeTimeout, InvokeBytes and InvokeWaiting are the limits of requests to
+	// endpoints (RT-1, RT-7), and how many may wait for an instance.
+	InvokeTimeout time.Duration
+	InvokeBytes   int64
+	InvokeWaiting int
+	// WakeWait is how long a request waits for an instance that is on its way, and
+	// KeepAlive how long a variant that may sleep stays awake unused.
+	WakeWait, KeepAlive time.Duration
+
+	Router  *router.Router
 	State   *state.Store
 	Objects objstore.Store
 	// Fleet starts the instances of jobs.
@@ -53,6 +69,7 @@ type Control struct {
 	Options
 	loop     *reconcile.Loop[resource.Key]
 	runs     *runs
+	hosting  *hosting
 	capacity *semaphore.Weighted
 	tokens   tokens
 }
@@ -69,12 +86,12 @@ func New(ctx context.Context, o Options) (*Control, error) {
 		capacity: semaphore.NewWeighted(int64(o.MaxInstances)),
 		tokens:   tokens{secret: secret},
 	}
-	c.runs = newRuns()
+	c.runs, c.hosting = newRuns(), newHosting()
 	c.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Func: c.reconcile,
 		Log:  o.Log,
 	})
-	return c, nil
+	return c, c.resumeHosting(ctx)
 }
 
 // Run carries jobs out until ctx ends. It returns when every run has stopped its
@@ -93,12 +110,17 @@ func (c *Control) Run(ctx context.Context) error {
 			keep = append(keep, instanceID(j, i))
 		}
 	}
+	hosted, err := c.sweepable(ctx)
+	if err != nil {
+		return err
+	}
+	keep = append(keep, hosted...)
 	if err := c.Fleet.Sweep(ctx, keep); err != nil {
 		return err
 	}
 	cancel := c.State.Watch(func(keys []resource.Key) {
 		for _, k := range keys {
-			if k.Kind == resource.KindTransformJob {
+			if k.Kind == resource.KindTransformJob || k.Kind == resource.KindEndpoint {
 				c.loop.Add(k.Folded())
 			}
 		}
@@ -110,8 +132,17 @@ func (c *Control) Run(ctx context.Context) error {
 	for _, j := range active {
 		c.loop.Add(j.Key.Folded())
 	}
+	endpoints, err := c.endpointKeys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range endpoints {
+		c.loop.Add(k)
+	}
 	c.loop.Run(ctx)
+	c.hosting.end()
 	c.runs.shutdown()
+	c.hosting.shutdown()
 	return nil
 }
 
@@ -129,6 +160,15 @@ func (c *Control) activeJobs(ctx context.Context) (jobs []resource.TransformJob,
 		return err
 	})
 	return jobs, err
+}
+
+// endpointKeys are all endpoints.
+func (c *Control) endpointKeys(ctx context.Context) (keys []resource.Key, err error) {
+	err = c.State.View(ctx, func(tx *state.Tx) error {
+		keys, err = tx.EndpointKeys()
+		return err
+	})
+	return keys, err
 }
 
 // ARN gives the ARN of a key in this server's account.

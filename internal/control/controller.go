@@ -19,9 +19,12 @@ var (
 	errShutdown = errors.New("the server is stopping")
 )
 
-// reconcile looks at one job and does what Plan says. It never waits: a run goes
+// reconcile looks at one job or endpoint and does what Plan says. It never waits: a run goes
 // on in a goroutine and comes back as a new look at its job.
 func (c *Control) reconcile(ctx context.Context, key resource.Key) (again time.Duration, err error) {
+	if key.Kind == resource.KindEndpoint {
+		return c.reconcileEndpoint(ctx, key)
+	}
 	j, err := c.DescribeTransformJob(ctx, key)
 	if fault.Is(err, fault.NotFound) {
 		return 0, nil

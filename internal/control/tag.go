@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
@@ -21,12 +22,16 @@ const (
 	// writableTag gives every instance of a job a model folder of its own that it
 	// may write to (CC-11).
 	writableTag = "sagebrush:writable-model"
+	// keepAliveTag lets the variants of an endpoint have no instance after so long
+	// without a request: a duration such as 15m.
+	keepAliveTag = "sagebrush:keep-alive"
 )
 
 // ownTags are those tags with the values that they may have.
 var ownTags = map[string][]string{
-	layoutTag:   {string(resource.LayoutSingle), string(resource.LayoutParts)},
-	writableTag: {"true", "false"},
+	layoutTag:    {string(resource.LayoutSingle), string(resource.LayoutParts)},
+	writableTag:  {"true", "false"},
+	keepAliveTag: nil, // a duration
 }
 
 // checkOwnTag refuses a tag under our own prefix that does nothing, so that a
@@ -38,6 +43,12 @@ func checkOwnTag(t resource.Tag) error {
 	values, known := ownTags[t.Key]
 	if !known {
 		return fault.New(fault.Invalid, "The tag %q is not one that Sagebrush knows. It knows %s.", t.Key, strings.Join(slices.Sorted(maps.Keys(ownTags)), ", "))
+	}
+	if t.Key == keepAliveTag {
+		if d, err := time.ParseDuration(t.Value); err != nil || d <= 0 {
+			return fault.New(fault.Invalid, "The tag %s is %q, and must be a duration over 0 such as 90s or 15m.", t.Key, t.Value)
+		}
+		return nil
 	}
 	if !slices.Contains(values, t.Value) {
 		return fault.New(fault.Invalid, "The tag %s is %q, and may be %s.", t.Key, t.Value, strings.Join(values, " or "))

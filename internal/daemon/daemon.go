@@ -23,6 +23,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/modelcache"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
+	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
 )
 
@@ -97,10 +98,14 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		return err
 	}
 	c := d.Config
+	routes := router.New(router.Options{Account: c.Account, Objects: objects, Log: d.Log, Now: time.Now})
+	d.closers = append(d.closers, func() error { routes.Close(); return nil })
 	d.control, err = control.New(ctx, control.Options{
 		Account: c.Account, SeedCompat: c.Compat == config.Seed, AlwaysNewline: c.AlwaysNewline,
 		MaxInstances: c.MaxInstances, MaxAnswerBytes: int64(c.MaxAnswerMB) << 20,
-		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace,
+		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace, StartupTimeout: c.EndpointStartup, DrainTime: c.DrainTime,
+		InvokeTimeout: c.InvokeTimeout, InvokeBytes: int64(c.InvokeMB) << 20, InvokeWaiting: c.InvokeWaiting,
+		WakeWait: c.WakeWait, KeepAlive: c.KeepAlive, Router: routes,
 		State: store, Objects: objects, Logs: logs, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
 		Fleet: fleet.New(fleet.Options{
 			Driver: runtimes, Models: models, Remap: remap(c.Remap), Work: filepath.Join(d.data, "work", "instances"),
@@ -112,7 +117,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	}
 	d.server = &http.Server{
 		Handler: api.New(api.Options{
-			Control: d.control, S3: s3, Logs: logs, Keys: d.secretOf, Open: d.open,
+			Control: d.control, Router: routes, S3: s3, Logs: logs, Keys: d.secretOf, Open: d.open,
 			Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 		}),
 		ReadHeaderTimeout: 10 * time.Second,

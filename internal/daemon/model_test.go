@@ -20,6 +20,10 @@ func testModel() int {
 		return 1
 	}
 	mode := os.Getenv("MODE")
+	if mode == "dead" {
+		fmt.Println("I cannot load", os.Getenv("DB_PASSWORD"), "from here")
+		return 3
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ping", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST /invocations", func(w http.ResponseWriter, r *http.Request) { misbehave(mode, w, r) })
@@ -34,6 +38,12 @@ func misbehave(mode string, w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
+	}
+	if mark, ok := bytes.CutPrefix(body, []byte("exit once ")); ok { // whoever makes the file exits
+		if f, err := os.OpenFile(string(mark), os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			f.Close()
+			os.Exit(9)
+		}
 	}
 	switch mode {
 	case "400":

@@ -260,6 +260,16 @@ func (in *Instance) ModelsDir(i int) string { return in.models[i] }
 // no more.
 func (in *Instance) Exited() <-chan struct{} { return in.exited }
 
+// Healthy pings all containers once and reports whether all answered 200.
+func (in *Instance) Healthy(ctx context.Context) bool {
+	for _, c := range in.containers {
+		if !c.Healthy(ctx) {
+			return false
+		}
+	}
+	return true
+}
+
 // Gone reports whether any of the containers has ended. It may be true a moment
 // before Exited is closed.
 func (in *Instance) Gone() bool {

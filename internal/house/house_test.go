@@ -71,7 +71,7 @@ var only = map[string]struct {
 }{
 	"internal/transform": {[]string{"internal/fault", "internal/record", "internal/resource", "internal/objstore"}, "the engine knows neither adapters nor the database nor HTTP"},
 	"internal/record":    {nil, "cutting and packing is pure"},
-	"internal/control":   {[]string{"internal/fault", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform"}, "control knows seams, not adapters, and no wire shapes"},
+	"internal/control":   {[]string{"internal/fault", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/router"}, "control knows seams, not adapters, and no wire shapes"},
 }
 
 // adapters are named by the daemon and the command line alone.

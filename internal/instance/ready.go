@@ -121,6 +121,9 @@ func (in *Instance) WaitReady(ctx context.Context) error {
 	return in.notReady(errEnded)
 }
 
+// Healthy pings once and reports whether the answer was 200 (CC-21).
+func (in *Instance) Healthy(ctx context.Context) bool { return in.ping(ctx) }
+
 // pingPause is the time from one ping to the next.
 func (in *Instance) pingPause() time.Duration {
 	p := in.pings.progress()

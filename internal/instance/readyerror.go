@@ -86,6 +86,15 @@ func cutEnd(s string, most int) string {
 	return s
 }
 
+// Story tells what happened and what the container printed last, without AWS's
+// sentence. It may hold secrets that the container printed.
+func (e *ReadyError) Story() string {
+	if e.Tail == "" {
+		return e.story()
+	}
+	return e.story() + " The last that it printed: " + strings.ReplaceAll(e.Tail, "\n", " | ")
+}
+
 // story tells what happened, without what the container printed.
 func (e *ReadyError) story() string {
 	var b strings.Builder

@@ -46,6 +46,12 @@ func JobName(job resource.Key) string {
 	return k.Region + "/" + k.Name
 }
 
+// EndpointName is the name under which an endpoint's streams are kept.
+func EndpointName(endpoint resource.Key) string {
+	k := endpoint.Folded()
+	return k.Region + "/endpoints/" + k.Name
+}
+
 // New makes a Dir over a folder, which is created when the first stream is.
 func New(root string, now func() time.Time) *Dir { return &Dir{root: root, now: now} }
 

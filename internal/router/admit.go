@@ -146,6 +146,8 @@ func (r *Router) locate(t *Table, w *wants) error {
 	if !v.anyAlive() {
 		if o := e.sibling(v); o != nil {
 			v = o
+		} else if o := e.standIn(v, rand.Float64()); o != nil && w.Variant == "" && len(v.Instances) > 0 {
+			v = o
 		}
 	}
 	w.variant, w.drawn = v, v.Name

@@ -52,6 +52,29 @@ func (e *Endpoint) sibling(v *Variant) *Variant {
 	return nil
 }
 
+// standIn is another variant that takes the requests of one whose instances have
+// all ended a moment ago, as the next table will have it; nil when none can.
+func (e *Endpoint) standIn(v *Variant, at float64) *Variant {
+	sum := 0.0
+	for _, o := range e.Variants {
+		if o != v && o.Share > 0 && o.anyAlive() {
+			sum += o.Share
+		}
+	}
+	point := at * sum
+	var found *Variant
+	for _, o := range e.Variants {
+		if o == v || o.Share <= 0 || !o.anyAlive() {
+			continue
+		}
+		found = o
+		if point -= o.Share; point < 0 {
+			break
+		}
+	}
+	return found
+}
+
 func (v *Variant) anyAlive() bool {
 	for _, in := range v.Instances {
 		if in.alive() {

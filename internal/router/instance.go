@@ -43,14 +43,7 @@ func (i *Instance) Counts() (invocations, modelErrors int64) {
 }
 
 // alive reports whether all its containers run.
-func (i *Instance) alive() bool {
-	select {
-	case <-i.Exited():
-		return false
-	default:
-		return true
-	}
-}
+func (i *Instance) alive() bool { return !i.Gone() }
 
 // enter takes a place for a request, unless the instance has bound requests
 // already; a bound of 0 is none.
