@@ -29,6 +29,7 @@ var levels = map[string]int{
 	"internal/reconcile":           0,
 	"internal/driver":              1,
 	"internal/config":              0,
+	"internal/instancetype":        0,
 	"internal/driver/process":      2,
 	"internal/driver/docker":       2,
 	"internal/driver/fake":         2,
