@@ -35,6 +35,7 @@ var levels = map[string]int{
 	"internal/driver/fake":         2,
 	"internal/driver/drivertest":   2,
 	"internal/artefact":            1,
+	"internal/capacity":            1,
 	"internal/resource":            1,
 	"internal/objstore":            1,
 	"internal/objstore/memstore":   2,
@@ -72,6 +73,7 @@ var only = map[string]struct {
 }{
 	"internal/transform": {[]string{"internal/fault", "internal/record", "internal/resource", "internal/objstore"}, "the engine knows neither adapters nor the database nor HTTP"},
 	"internal/record":    {nil, "cutting and packing is pure"},
+	"internal/capacity":  {[]string{"internal/fault", "internal/instancetype"}, "who may run is decided without knowing what runs"},
 	"internal/control":   {[]string{"internal/fault", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform"}, "control knows seams, not adapters, and no wire shapes"},
 }
 
