@@ -59,7 +59,7 @@ func do(t *testing.T, req *http.Request) (*http.Response, string) {
 func TestEveryOtherOperation(t *testing.T) {
 	t.Parallel()
 	d := start(t, t.TempDir(), nil)
-	for _, op := range []string{"CreateTrainingJob", "ListEndpoints", "CreateEndpoint", "InvokeNothing", "", "../x", strings.Repeat("A", 5000)} {
+	for _, op := range []string{"CreateTrainingJob", "ListTrainingJobs", "CreateProcessingJob", "InvokeNothing", "", "../x", strings.Repeat("A", 5000)} {
 		status, out := call(t, d, op, map[string]any{})
 		if status != 400 || out["__type"] != "UnknownOperationException" {
 			t.Errorf("%.20s: %d %v", op, status, out)

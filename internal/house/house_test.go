@@ -29,11 +29,13 @@ var levels = map[string]int{
 	"internal/reconcile":           0,
 	"internal/driver":              1,
 	"internal/config":              0,
+	"internal/instancetype":        0,
 	"internal/driver/process":      2,
 	"internal/driver/docker":       2,
 	"internal/driver/fake":         2,
 	"internal/driver/drivertest":   2,
 	"internal/artefact":            1,
+	"internal/capacity":            1,
 	"internal/resource":            1,
 	"internal/objstore":            1,
 	"internal/objstore/memstore":   2,
@@ -71,7 +73,8 @@ var only = map[string]struct {
 }{
 	"internal/transform": {[]string{"internal/fault", "internal/record", "internal/resource", "internal/objstore"}, "the engine knows neither adapters nor the database nor HTTP"},
 	"internal/record":    {nil, "cutting and packing is pure"},
-	"internal/control":   {[]string{"internal/fault", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/router"}, "control knows seams, not adapters, and no wire shapes"},
+	"internal/capacity":  {[]string{"internal/fault", "internal/instancetype"}, "who may run is decided without knowing what runs"},
+	"internal/control":   {[]string{"internal/fault", "internal/capacity", "internal/instancetype", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/router"}, "control knows seams, not adapters, and no wire shapes"},
 }
 
 // adapters are named by the daemon and the command line alone.
