@@ -52,6 +52,10 @@ type Config struct {
 	DrainTime       time.Duration `koanf:"drain-time"`
 	WakeWait        time.Duration `koanf:"wake-wait"`
 	KeepAlive       time.Duration `koanf:"keep-alive"`
+	Capacity        string        `koanf:"capacity"`
+	HostCPUs        int           `koanf:"host-cpus"`
+	HostMemoryMB    int           `koanf:"host-memory-mb"`
+	HostGPUs        int           `koanf:"host-gpus"`
 	// DockerCapabilities are kept in addition to those of every container.
 	DockerCapabilities []string `koanf:"docker-capabilities"`
 	// Images maps image names to local commands; the built-in ones come after it.
@@ -104,6 +108,10 @@ func Settings() []Setting {
 		{Name: "stop-grace", Default: 30 * time.Second, Help: "how long a container may take to end after SIGTERM, before SIGKILL"},
 		{Name: "max-instances", Default: max(32, 8*runtime.NumCPU()), Help: "how many instances run at once; further jobs wait in the order they came"},
 		{Name: "max-answer-mb", Default: 256, Help: "the largest answer to one request that is accepted of a container, in units of 2^20 bytes"},
+		{Name: "capacity", Default: "share", Choices: []string{"share", "fit", "refuse"}, Help: "what an InstanceType means on this host: share bounds each instance by its type and the host; fit reserves CPUs, memory and GPUs, shrinks what is larger than the host, and lets jobs wait; refuse shrinks nothing and refuses what can never fit"},
+		{Name: "host-cpus", Default: 0, Help: "CPUs that instances may use together; 0 is what the machine has"},
+		{Name: "host-memory-mb", Default: 0, Help: "memory that instances may use together, in units of 2^20 bytes; 0 is what the machine has"},
+		{Name: "host-gpus", Default: -1, Help: "GPUs that instances may use; -1 is what the machine has"},
 		{Name: "endpoint-startup", Default: 8 * time.Minute, Help: "how long a container of an endpoint may take to answer /ping with 200, where its variant does not say"},
 		{Name: "invoke-timeout", Default: time.Minute, Help: "how long a container of an endpoint may take for an answer"},
 		{Name: "invoke-mb", Default: 6, Help: "the largest request to an endpoint, in units of 2^20 bytes"},
@@ -194,7 +202,7 @@ func (c Config) check() error {
 		if len(s.Choices) == 0 {
 			continue
 		}
-		got := map[string]string{"auth": c.Auth, "compat": c.Compat, "s3": c.S3, "runtime": c.Runtime, "log-level": c.LogLevel}[s.Name]
+		got := map[string]string{"auth": c.Auth, "compat": c.Compat, "s3": c.S3, "runtime": c.Runtime, "capacity": c.Capacity, "log-level": c.LogLevel}[s.Name]
 		if !slices.Contains(s.Choices, got) {
 			return fmt.Errorf("%s is %q, and may be one of %s", s.Name, got, strings.Join(s.Choices, ", "))
 		}

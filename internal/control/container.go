@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/capacity"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/instance"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
@@ -31,14 +32,14 @@ var (
 // runInstances starts the job's instances and lets them share its objects. One
 // that never serves ends the run; one that dies leaves the rest to the others,
 // and the job fails all the same (BT-36).
-func (x *execution) runInstances(ctx context.Context) error {
+func (x *execution) runInstances(ctx context.Context, room *capacity.Grant) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wait sync.WaitGroup
 	var once sync.Once
-	for i := range x.job.Spec.Resources.InstanceCount {
+	for i, share := range room.Instances() {
 		wait.Go(func() {
-			err := x.runInstance(ctx, i, func() {
+			err := x.runInstance(ctx, i, place{share, room.Note}, func() {
 				once.Do(func() {
 					x.progress.Start(x.Now())
 					if err := x.apply(ctx, x.job.Key, resource.TransformStarted{}); err != nil {
@@ -58,16 +59,27 @@ func (x *execution) runInstances(ctx context.Context) error {
 	return nil
 }
 
+// place is what an instance may use of this host, and what it lacks of its type.
+type place struct {
+	*capacity.Instance
+	note string
+}
+
 // runInstance is one instance from its start to its end. Its failures are noted
 // with fail; the error only says whether the others should go on.
-func (x *execution) runInstance(ctx context.Context, i int, serving func()) error {
+func (x *execution) runInstance(ctx context.Context, i int, at place, serving func()) error {
 	l, err := x.openLogs(i)
 	if err != nil {
 		x.fail(transform.AsFailure(err))
 		return errBroken
 	}
 	defer l.close()
-	in, err := x.startInstance(ctx, i, l)
+	for _, what := range []string{at.note, lacks(x.job.Spec.Resources.InstanceType)} {
+		if what != "" {
+			x.note(l.data, what)
+		}
+	}
+	in, err := x.startInstance(ctx, i, at, l)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -99,6 +111,8 @@ func (x *execution) runInstance(ctx context.Context, i int, serving func()) erro
 // stopInstance ends an instance: SIGTERM, the grace, SIGKILL (BT-150, CC-27). It
 // goes on when the run is interrupted: that is when instances must be stopped.
 func (x *execution) stopInstance(ctx context.Context, in *fleet.Instance) {
+	x.waits.set(in.ID, "waits for its containers to end")
+	defer x.waits.set(in.ID, "")
 	if err := in.Stop(context.WithoutCancel(ctx)); err != nil {
 		x.Log.Warn("an instance did not stop cleanly", "job", x.job.Name, "error", err)
 	}
@@ -122,8 +136,9 @@ func streamName(j resource.TransformJob, i int) string {
 
 // startInstance starts an instance, or adopts it, and waits until it serves. One
 // that does not is stopped.
-func (x *execution) startInstance(ctx context.Context, i int, l *logs) (*fleet.Instance, error) {
+func (x *execution) startInstance(ctx context.Context, i int, at place, l *logs) (*fleet.Instance, error) {
 	id := instanceID(x.job, i)
+	x.waits.set(id, "starts its containers")
 	say := func(what string) { x.waits.set(id, what) }
 	defer x.waits.set(id, "")
 	in, err := x.blueprint.Launch(ctx, fleet.Order{
@@ -134,6 +149,7 @@ func (x *execution) startInstance(ctx context.Context, i int, l *logs) (*fleet.I
 			"sagebrush.transform-job": x.job.Name,
 			"sagebrush.region":        x.job.Region,
 		},
+		CPUs: at.CPUs, MemoryBytes: at.MemoryBytes, ShmBytes: shmOf(at.MemoryBytes), GPUs: gpuNames(at.GPUs),
 		ReadyTimeout:     x.ReadyTimeout,
 		Retry:            retry(x.job.Spec.ModelClient),
 		MaxResponseBytes: x.MaxAnswerBytes,

@@ -12,8 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
+	"github.com/sagebrush-ml/sagebrush/internal/capacity"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
@@ -31,8 +30,8 @@ type Options struct {
 	SeedCompat bool
 	// AlwaysNewline is the other reading of BT-109.
 	AlwaysNewline bool
-	// MaxInstances bounds the instances that run at once.
-	MaxInstances int
+	// Capacity says which instances may run on this host, and when.
+	Capacity *capacity.Pool
 	// MaxAnswerBytes bounds a container's answer.
 	MaxAnswerBytes int64
 	ReadyTimeout   time.Duration
@@ -67,11 +66,10 @@ type Options struct {
 // Control serves operations and runs jobs. It is safe for concurrent use.
 type Control struct {
 	Options
-	loop     *reconcile.Loop[resource.Key]
-	runs     *runs
-	hosting  *hosting
-	capacity *semaphore.Weighted
-	tokens   tokens
+	loop    *reconcile.Loop[resource.Key]
+	runs    *runs
+	hosting *hosting
+	tokens  tokens
 }
 
 // New makes a Control. Nothing runs before Run is called, but operations may be.
@@ -82,9 +80,8 @@ func New(ctx context.Context, o Options) (*Control, error) {
 	}
 	o.Work = filepath.Clean(o.Work)
 	c := &Control{
-		Options:  o,
-		capacity: semaphore.NewWeighted(int64(o.MaxInstances)),
-		tokens:   tokens{secret: secret},
+		Options: o,
+		tokens:  tokens{secret: secret},
 	}
 	c.runs, c.hosting = newRuns(), newHosting()
 	c.loop = reconcile.New(reconcile.Options[resource.Key]{

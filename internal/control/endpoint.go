@@ -29,7 +29,7 @@ func (c *Control) CreateEndpoint(ctx context.Context, key resource.Key, configNa
 		if err != nil {
 			return err
 		}
-		if err := c.checkEndpointQuota(f); err != nil {
+		if err := c.checkFleet(f); err != nil {
 			return err
 		}
 		return tx.CreateEndpoint(resource.NewEndpoint(resource.Meta{Key: key, Created: now, Modified: now, Tags: tags}, f, d))
@@ -62,22 +62,6 @@ func (c *Control) newFleet(tx *state.Tx, region, configName string) (f resource.
 
 func newVariant(v resource.ProductionVariant) resource.FleetVariant {
 	return resource.FleetVariant{Name: v.Name, Weight: v.InitialWeight, Effective: v.InitialWeight, Count: v.InitialInstances()}
-}
-
-// checkEndpointQuota refuses a fleet that could never run here (CP-50).
-func (c *Control) checkEndpointQuota(f resource.Fleet) error {
-	total, kind := 0, ""
-	for _, v := range f.All() {
-		total += v.Count
-		if p, ok := f.Config.Variant(v.Name); ok && kind == "" {
-			kind = p.InstanceType
-		}
-	}
-	if total <= c.MaxInstances {
-		return nil
-	}
-	return fault.New(fault.Limit, "The account-level service limit '%s for endpoint usage' is %d Instances, with current utilization of 0 Instances and a request delta of %d Instances. Please use AWS Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this quota. (Here the limit is the server's setting max-instances.)",
-		kind, c.MaxInstances, total)
 }
 
 // DescribeEndpoint reads an endpoint and how many instances of each of its
@@ -128,7 +112,7 @@ func (c *Control) UpdateEndpoint(ctx context.Context, key resource.Key, u Update
 		if u.RetainAll && e.Current != nil {
 			retain(&f, e.Current, u)
 		}
-		if err := c.checkEndpointQuota(f); err != nil {
+		if err := c.checkFleet(f); err != nil {
 			return nil, err
 		}
 		ask := resource.UpdateAsked{Fleet: f}
@@ -199,7 +183,7 @@ func (c *Control) UpdateEndpointWeightsAndCapacities(ctx context.Context, key re
 				have.Count = v.Count
 			}
 		}
-		return ask, c.checkEndpointQuota(after)
+		return ask, c.checkFleet(after)
 	})
 }
 

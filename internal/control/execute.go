@@ -91,11 +91,11 @@ func (x *execution) fail(f *transform.Failure) {
 
 // run is the whole path: wait for room, look at both ends, prepare, move.
 func (x *execution) run(ctx context.Context) (err error) {
-	release, err := x.takeRoom(ctx)
+	room, err := x.takeRoom(ctx)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer room.Release()
 	if x.output, err = objstore.ParseURI(x.job.Spec.Output.S3OutputPath); err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (x *execution) run(ctx context.Context) (err error) {
 	x.feed = newFeed(x.State, x.job.Key, x.job.InputBucket)
 	x.record = newRecorder(ctx, x.State, x.job.Key)
 	defer func() { err = errors.Join(err, x.record.close()) }()
-	return x.runInstances(ctx)
+	return x.runInstances(ctx, room)
 }
 
 // abandon ends the instances of an earlier server that this run did not come to
@@ -127,17 +127,6 @@ func (x *execution) abandon(ctx context.Context) {
 			x.Log.Warn("an instance of an earlier server was not ended", "job", x.job.Name, "error", err)
 		}
 	}
-}
-
-// takeRoom waits until this host has room for the job's instances.
-func (x *execution) takeRoom(ctx context.Context) (release func(), err error) {
-	n := int64(min(x.job.Spec.Resources.InstanceCount, x.MaxInstances)) // the setting may have come down since
-	x.waits.set("room", fmt.Sprintf("waits for room for %d instances; %d may run at once on this server", n, x.MaxInstances))
-	defer x.waits.set("room", "")
-	if err := x.capacity.Acquire(ctx, n); err != nil {
-		return nil, err
-	}
-	return func() { x.capacity.Release(n) }, nil
 }
 
 // prepare resolves the images, once for the job's life, and fetches the model.

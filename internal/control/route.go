@@ -78,12 +78,7 @@ func (c *Control) routeFleet(e resource.Endpoint, f *resource.Fleet, o *host, pa
 
 // routeVariant is one variant with the instances that serve. o.mu is held.
 func (c *Control) routeVariant(e resource.Endpoint, f *resource.Fleet, v *resource.FleetVariant, o *host, part float64) *router.Variant {
-	config, _ := f.Config.Variant(v.Name)
-	for _, s := range f.Config.Shadows {
-		if s.Name == v.Name {
-			config = s
-		}
-	}
+	config := configOf(f.Config, v.Name)
 	out := &router.Variant{
 		Name: v.Name, Share: v.Effective * part, Model: f.Models[v.Name],
 		LeastOutstanding: config.Routing == resource.RouteLeastOutstanding,

@@ -36,7 +36,7 @@ func (c *Control) CreateTransformJob(ctx context.Context, key resource.Key, spec
 	if model.Spec.MultiModel() || model.Spec.Direct {
 		return "", fault.New(fault.Invalid, "The model %q cannot be used in a transform job: Mode MultiModel and InferenceExecutionConfig Mode Direct are for endpoints, whose callers choose the model or the container.", c.ARN(modelKey))
 	}
-	if err := c.checkQuota(spec.Resources); err != nil {
+	if err := c.checkRoom(jobClaim(key, spec.Resources), spec.Resources.InstanceType, "transform job"); err != nil {
 		return "", err
 	}
 	if err := c.checkInput(ctx, key.Region, model.Spec, spec.Input); err != nil {
@@ -111,15 +111,6 @@ func checkSpec(spec resource.TransformSpec) error {
 		return fault.New(fault.Unsupported, "Invalid AssembleWith: RecordIO needs the length of an answer before its bytes, and with MaxPayloadInMB 0 answers are streamed. Set MaxPayloadInMB, or BatchStrategy SingleRecord with a SplitType.")
 	}
 	return nil
-}
-
-// checkQuota refuses a job that could never run here (BT-22).
-func (c *Control) checkQuota(r resource.TransformResources) error {
-	if r.InstanceCount <= c.MaxInstances {
-		return nil
-	}
-	return fault.New(fault.Limit, "The account-level service limit '%s for transform job usage' is %d Instances, with current utilization of 0 Instances and a request delta of %d Instances. Please use AWS Service Quotas to request an increase for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for this quota. (Here the limit is the server's setting max-instances.)",
-		r.InstanceType, c.MaxInstances, r.InstanceCount)
 }
 
 // checkInput looks for at least one object, as the real service does before it

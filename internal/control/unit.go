@@ -104,11 +104,11 @@ type unitStart struct {
 // more, with the reason unless ctx ended.
 func (s *unitStart) run(ctx context.Context) (reason string) {
 	variant, model := s.variant()
-	release, err := s.takeEndpointRoom(ctx, variant)
+	room, err := s.takeRoom(ctx, variant)
 	if err != nil {
 		return failureText(variant.Name, err)
 	}
-	defer release()
+	defer room.Release()
 	b, err := s.blueprint(ctx, model)
 	if err != nil {
 		return failureText(variant.Name, err)
@@ -118,12 +118,13 @@ func (s *unitStart) run(ctx context.Context) (reason string) {
 		return failureText(variant.Name, err)
 	}
 	defer out.close()
+	share := room.Instances()[0]
 	in, err := b.Launch(ctx, fleet.Order{
 		ID: s.unit.id, Env: s.environment, Output: out.container,
 		Labels: map[string]string{
 			"sagebrush.endpoint": s.endpoint.Name, "sagebrush.variant": variant.Name, "sagebrush.region": s.endpoint.Region,
 		},
-		MemoryBytes:  memoryOf(variant),
+		CPUs: share.CPUs, MemoryBytes: share.MemoryBytes, ShmBytes: shmOf(share.MemoryBytes), GPUs: gpuNames(share.GPUs),
 		ReadyTimeout: startupTime(variant, s.StartupTimeout), MaxResponseBytes: s.MaxAnswerBytes,
 	})
 	if err != nil {
@@ -155,13 +156,7 @@ func (s *unitStart) mask() *masker {
 // variant finds what the instance is of.
 func (s *unitStart) variant() (resource.ProductionVariant, resource.ModelSpec) {
 	f := s.fleet()
-	v, _ := f.Config.Variant(s.unit.group.Variant)
-	for _, shadow := range f.Config.Shadows {
-		if shadow.Name == s.unit.group.Variant {
-			v = shadow
-		}
-	}
-	return v, f.Models[s.unit.group.Variant]
+	return configOf(f.Config, s.unit.group.Variant), f.Models[s.unit.group.Variant]
 }
 
 func (s *unitStart) fleet() *resource.Fleet {
@@ -171,28 +166,12 @@ func (s *unitStart) fleet() *resource.Fleet {
 	return s.endpoint.Current
 }
 
-// memoryOf bounds a serverless instance; others have what their type has.
-func memoryOf(v resource.ProductionVariant) int64 {
-	if v.Serverless == nil {
-		return 0
-	}
-	return int64(v.Serverless.MemoryMB) << 20
-}
-
 // startupTime is how long the containers may take (CC-22).
 func startupTime(v resource.ProductionVariant, usual time.Duration) time.Duration {
 	if v.StartupTimeout > 0 {
 		return v.StartupTimeout
 	}
 	return usual
-}
-
-// takeEndpointRoom waits until this host has room for one instance.
-func (s *unitStart) takeEndpointRoom(ctx context.Context, _ resource.ProductionVariant) (release func(), err error) {
-	if err := s.capacity.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	return func() { s.capacity.Release(1) }, nil
 }
 
 // environment is what the platform sets under the model's own variables.

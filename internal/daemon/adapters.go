@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sagebrush-ml/sagebrush/internal/capacity"
 	"github.com/sagebrush-ml/sagebrush/internal/config"
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/docker"
@@ -98,6 +99,25 @@ func (d *Daemon) openProcesses() *process.Driver {
 		StateDir: filepath.Join(d.data, "run"),
 		Log:      d.Log,
 	})
+}
+
+// openCapacity makes the pool of this host's resources, as the settings have them.
+func openCapacity(c config.Config) (*capacity.Pool, error) {
+	host, err := capacity.Host()
+	if err != nil {
+		return nil, err
+	}
+	host.Instances = c.MaxInstances
+	if c.HostCPUs > 0 {
+		host.CPUs = float64(c.HostCPUs)
+	}
+	if c.HostMemoryMB > 0 {
+		host.MemoryBytes = int64(c.HostMemoryMB) << 20
+	}
+	if c.HostGPUs >= 0 {
+		host.GPUs = c.HostGPUs
+	}
+	return capacity.New(capacity.Policy(c.Capacity), host)
 }
 
 // remap makes the function that replaces image names, first match first.

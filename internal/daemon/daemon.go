@@ -98,11 +98,15 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		return err
 	}
 	c := d.Config
+	room, err := openCapacity(c)
+	if err != nil {
+		return err
+	}
 	routes := router.New(router.Options{Account: c.Account, Objects: objects, Log: d.Log, Now: time.Now})
 	d.closers = append(d.closers, func() error { routes.Close(); return nil })
 	d.control, err = control.New(ctx, control.Options{
 		Account: c.Account, SeedCompat: c.Compat == config.Seed, AlwaysNewline: c.AlwaysNewline,
-		MaxInstances: c.MaxInstances, MaxAnswerBytes: int64(c.MaxAnswerMB) << 20,
+		Capacity: room, MaxAnswerBytes: int64(c.MaxAnswerMB) << 20,
 		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace, StartupTimeout: c.EndpointStartup, DrainTime: c.DrainTime,
 		InvokeTimeout: c.InvokeTimeout, InvokeBytes: int64(c.InvokeMB) << 20, InvokeWaiting: c.InvokeWaiting,
 		WakeWait: c.WakeWait, KeepAlive: c.KeepAlive, Router: routes,

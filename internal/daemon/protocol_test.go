@@ -112,7 +112,7 @@ func TestProtocol(t *testing.T) {
 		}
 	}
 	resp, body = do(t, signed(t, "POST", d.URL()+"/endpoints/x/invocations", "sagemaker", `1,2`, anyone, nil))
-	if resp.StatusCode != 400 || !strings.Contains(body, "Invocations of endpoints are not supported") {
+	if resp.StatusCode != 400 || !strings.Contains(body, "Endpoint x of account 000000000000 not found.") {
 		t.Errorf("invocation: %d %s", resp.StatusCode, body)
 	}
 }
