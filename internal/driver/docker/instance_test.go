@@ -291,6 +291,7 @@ func TestStuckOutput(t *testing.T) {
 	t.Parallel()
 	e := requireEngine(t)
 	d := newDriver(t)
+	d.limits.drain = time.Second
 	release := make(chan struct{})
 	s := spec(e.loadProgram(t), "stuck", map[string]string{drivertest.EnvPrint: "20000", drivertest.EnvExit: "3"})
 	s.Output = writerFunc(func(b []byte) (int, error) { <-release; return len(b), nil })
