@@ -2,14 +2,17 @@ package docker
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/docker/go-connections/tlsconfig"
 	"github.com/moby/moby/client"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -17,8 +20,11 @@ import (
 
 // connect makes the client for an engine's address, which is found as the docker
 // command finds it when it is "". It does not connect yet.
+//
+// Each call has a connection of its own: an engine that stops goes on serving the
+// connections that it has, so an old one tells nothing of whether it stops.
 func connect(host string) (*client.Client, string, error) {
-	tls := tlsFromEnv()
+	certs := certsFromEnv()
 	if host == "" {
 		host = os.Getenv(client.EnvOverrideHost)
 	}
@@ -28,7 +34,7 @@ func connect(host string) (*client.Client, string, error) {
 			return nil, "", err
 		}
 		if c.host != "" {
-			host, tls = c.host, c.tls
+			host, certs = c.host, c.certs
 		}
 	}
 	if host == "" {
@@ -37,24 +43,48 @@ func connect(host string) (*client.Client, string, error) {
 	if strings.HasPrefix(host, "ssh://") {
 		return nil, "", fault.New(fault.Unsupported, "the Docker engine's address %s is not supported: containers must run on the server's own machine; use its socket", host)
 	}
-	engine, err := client.New(tls, client.WithHost(host), client.WithAPIVersionFromEnv())
+	transport, scheme := &http.Transport{DisableKeepAlives: true}, "http"
+	if certs.folder != "" {
+		tls, err := certs.load()
+		if err != nil {
+			return nil, "", fault.Wrap(fault.Invalid, err, "the certificates for the Docker engine at %s cannot be read: %v", host, err)
+		}
+		transport.TLSClientConfig, scheme = tls, "https"
+	}
+	engine, err := client.New(
+		client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}),
+		client.WithHost(host), client.WithScheme(scheme), client.WithAPIVersionFromEnv())
 	if err != nil {
 		return nil, "", fault.Wrap(fault.Invalid, err, "the Docker engine at %s cannot be used: %v", host, err)
 	}
 	return engine, host, nil
 }
 
-// tlsFromEnv is what DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say. Without the
-// second, the certificates are those of the Docker configuration.
-func tlsFromEnv() client.Opt {
-	if os.Getenv(client.EnvTLSVerify) != "" && os.Getenv(client.EnvOverrideCertPath) == "" {
-		return certificates(configFolder())
-	}
-	return client.WithTLSClientConfigFromEnv()
+// certificates are where TLS material is; the zero value is no TLS.
+type certificates struct {
+	folder string // with ca.pem, cert.pem and key.pem
+	verify bool   // whether the engine must show a certificate of the CA
 }
 
-func certificates(folder string) client.Opt {
-	return client.WithTLSClientConfig(filepath.Join(folder, "ca.pem"), filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem"))
+func (c certificates) load() (*tls.Config, error) {
+	return tlsconfig.Client(tlsconfig.Options{
+		CAFile:             filepath.Join(c.folder, "ca.pem"),
+		CertFile:           filepath.Join(c.folder, "cert.pem"),
+		KeyFile:            filepath.Join(c.folder, "key.pem"),
+		InsecureSkipVerify: !c.verify,
+		ExclusiveRootPools: true,
+		MinVersion:         tls.VersionTLS12,
+	})
+}
+
+// certsFromEnv is what DOCKER_TLS_VERIFY and DOCKER_CERT_PATH say. Without the
+// second, the certificates are those of the Docker configuration.
+func certsFromEnv() certificates {
+	c := certificates{folder: os.Getenv(client.EnvOverrideCertPath), verify: os.Getenv(client.EnvTLSVerify) != ""}
+	if c.verify && c.folder == "" {
+		c.folder = configFolder()
+	}
+	return c
 }
 
 // configFolder is the folder of the Docker configuration, or "".
@@ -71,8 +101,8 @@ func configFolder() string {
 
 // dockerContext is a named engine of the Docker configuration.
 type dockerContext struct {
-	host string // "" is the default
-	tls  client.Opt
+	host  string // "" is the default
+	certs certificates
 }
 
 // currentContext reads the context that DOCKER_CONTEXT or the configuration
@@ -102,7 +132,7 @@ func currentContext(folder string) (dockerContext, error) {
 	c := dockerContext{host: meta.Endpoints["docker"].Host}
 	certs := filepath.Join(folder, "contexts", "tls", id, "docker")
 	if _, err := os.Stat(filepath.Join(certs, "ca.pem")); err == nil {
-		c.tls = certificates(certs)
+		c.certs = certificates{folder: certs, verify: true}
 	}
 	return c, nil
 }

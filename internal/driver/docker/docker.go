@@ -63,6 +63,7 @@ type Driver struct {
 	owner  string // the hash that labels carry
 	engine *client.Client
 	host   string // the engine's address, for people
+	limits limits
 
 	// life ends with Close; handlers counts the goroutines that it ends.
 	life     context.Context
@@ -103,6 +104,7 @@ func New(c Config) (*Driver, error) {
 		owner:  hex.EncodeToString(sum[:8]),
 		engine: engine,
 		host:   host,
+		limits: defaultLimits(),
 		live:   map[string]*instance{},
 		pulls:  map[string]*pull{},
 	}
@@ -129,6 +131,7 @@ func (d *Driver) Start(ctx context.Context, spec driver.Spec) (driver.Handle, er
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("starting instance %s: %w", spec.ID, err)
 	}
+	d.settle(ctx)
 	if err := d.claim(ctx, spec.ID); err != nil {
 		return nil, err
 	}
@@ -157,7 +160,6 @@ func check(spec driver.Spec) error {
 
 // launch does what Start promises for an ID that is claimed.
 func (d *Driver) launch(ctx context.Context, spec driver.Spec) (*instance, error) {
-	d.settle(ctx)
 	facts, err := d.know(ctx)
 	if err != nil {
 		return nil, err
@@ -225,6 +227,7 @@ func (d *Driver) release(id string) {
 // Attach implements driver.Driver. A container that does not run any more is no
 // instance: what ended it, perhaps the engine, nobody can tell.
 func (d *Driver) Attach(ctx context.Context, spec driver.Spec) (driver.Handle, error) {
+	d.settle(ctx)
 	if err := d.claim(ctx, spec.ID); err != nil {
 		return nil, err
 	}
@@ -237,7 +240,6 @@ func (d *Driver) Attach(ctx context.Context, spec driver.Spec) (driver.Handle, e
 }
 
 func (d *Driver) adopt(ctx context.Context, spec driver.Spec) (*instance, error) {
-	d.settle(ctx)
 	ctx, cancel := call(ctx)
 	defer cancel()
 	found, err := d.list(ctx, spec.ID)

@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -29,7 +31,8 @@ func call(ctx context.Context) (context.Context, context.CancelFunc) {
 type facts struct {
 	os, arch string // in Go's words
 	cpus     int
-	// survives: containers go on while the engine is restarted (live restore).
+	// survives: containers go on while the engine is restarted, as with live restore
+	// and Podman.
 	survives bool
 }
 
@@ -51,7 +54,8 @@ func (d *Driver) know(ctx context.Context) (facts, error) {
 	if err != nil {
 		return facts{}, d.failure(err, "the Docker engine does not say what it has")
 	}
-	f := facts{os: version.Os, arch: version.Arch, cpus: info.Info.NCPU, survives: info.Info.LiveRestoreEnabled}
+	podman := slices.ContainsFunc(version.Components, func(c system.ComponentVersion) bool { return strings.Contains(c.Name, "Podman") })
+	f := facts{os: version.Os, arch: version.Arch, cpus: info.Info.NCPU, survives: podman || info.Info.LiveRestoreEnabled}
 	d.log.Info("docker runtime", "engine", d.host, "version", version.Version, "api", d.engine.ClientVersion(), "platform", f.os+"/"+f.arch)
 	d.mu.Lock()
 	d.facts = &f
@@ -92,6 +96,13 @@ func away(err error) bool {
 		return true
 	}
 	return false
+}
+
+// refused reports whether nobody took the connection. One that was taken and broke
+// may have been the last of an engine that stops, or the first of one that starts.
+func refused(err error) bool {
+	broke := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return client.IsErrConnectionFailed(err) && !broke
 }
 
 // absence says in which way the engine does not answer and what to do about it.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// host is the engine of the tests; it is nobody's default on purpose.
+// testEngine is the engine that the tests use.
 type testEngine struct {
 	host string
 	*client.Client
@@ -150,15 +151,37 @@ func programImage(t testing.TB, labels map[string]string) v1.Image {
 	return buildImage(t, map[string][]byte{"program": binary}, v1.Config{Entrypoint: []string{"/program"}, Labels: labels}, runtime.GOARCH)
 }
 
+// programTag is under which the engine has the Program for this run of the tests.
+var programTag = "sagebrush-test/program:" + strings.ToLower(rand.Text())
+
+// loadProgram gives the engine the Program, once.
+func (e testEngine) loadProgram(t testing.TB) string {
+	t.Helper()
+	loading.Do(func() { e.put(t, programImage(t, nil), programTag) })
+	return programTag
+}
+
+var loading sync.Once
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if engine, _, err := connect(""); err == nil {
+		_, _ = engine.ImageRemove(context.Background(), programTag, client.ImageRemoveOptions{PruneChildren: true})
+		engine.Close()
+	}
+	os.Exit(code)
+}
+
 // load gives the engine an image under a name that is removed after the test.
 func (e testEngine) load(t testing.TB, img v1.Image) string {
 	t.Helper()
-	tag := "sagebrush-test/" + "program:" + rand.Text()
-	e.loadAs(t, img, tag)
+	tag := "sagebrush-test/image:" + strings.ToLower(rand.Text())
+	e.put(t, img, tag)
+	t.Cleanup(func() { e.remove(t, tag) })
 	return tag
 }
 
-func (e testEngine) loadAs(t testing.TB, img v1.Image, tag string) {
+func (e testEngine) put(t testing.TB, img v1.Image, tag string) {
 	t.Helper()
 	ref, err := name.NewTag(tag)
 	if err != nil {
@@ -174,7 +197,6 @@ func (e testEngine) loadAs(t testing.TB, img v1.Image, tag string) {
 	if _, err := io.Copy(io.Discard, loaded); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.remove(t, tag) })
 }
 
 func (e testEngine) remove(t testing.TB, tag string) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -20,21 +21,26 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 )
 
-const (
-	// outputDrain is how long the end of an instance waits for its Output to take
-	// the last of what it printed.
-	outputDrain = 10 * time.Second
-	// forceWait is how long Stop waits after force before it says so.
-	forceWait = 30 * time.Second
-	// orderTime bounds a signal's way to the container.
-	orderTime = 10 * time.Second
-	// restartTime is how long an engine whose containers survive may take to come
-	// back before they count as lost.
-	restartTime = time.Minute
-	// lingerTime is how long an instance that has ended keeps its network when
-	// nobody stops it.
-	lingerTime = time.Minute
-)
+// limits are how long the driver waits for what may never come.
+type limits struct {
+	// drain is how long the end of an instance waits for its Output to take the last
+	// of what it printed.
+	drain time.Duration
+	// force is how long Stop waits after force before it says so.
+	force time.Duration
+	// order bounds a signal's way to the container.
+	order time.Duration
+	// restart is how long an engine whose containers survive may take to come back
+	// before they count as lost.
+	restart time.Duration
+	// linger is how long an instance that has ended keeps its network when nobody
+	// stops it.
+	linger time.Duration
+}
+
+func defaultLimits() limits {
+	return limits{drain: 10 * time.Second, force: 30 * time.Second, order: 10 * time.Second, restart: time.Minute, linger: time.Minute}
+}
 
 // instance is one container. It implements driver.Handle.
 type instance struct {
@@ -45,9 +51,10 @@ type instance struct {
 	addr      string
 	folders   []folder
 
-	term sync.Once
-	done chan struct{} // closed when the container has ended
-	exit driver.Exit
+	asked atomic.Bool // the server wants it to end
+	term  sync.Once
+	done  chan struct{} // closed when the container has ended
+	exit  driver.Exit
 
 	left    sync.Once
 	leaving chan struct{} // closed when nobody needs the address any more
@@ -124,6 +131,7 @@ func (i *instance) Exit() driver.Exit {
 // Stop implements driver.Handle. It fails only when the container survives force,
 // which means that the engine hangs.
 func (i *instance) Stop(ctx context.Context, grace time.Duration) error {
+	i.asked.Store(true)
 	i.leave()
 	if grace > 0 && ctx.Err() == nil && !i.hasEnded() {
 		i.term.Do(func() { i.signal("SIGTERM") })
@@ -138,7 +146,7 @@ func (i *instance) Stop(ctx context.Context, grace time.Duration) error {
 	if !i.hasEnded() {
 		i.signal("SIGKILL")
 	}
-	force := time.NewTimer(forceWait)
+	force := time.NewTimer(i.d.limits.force)
 	defer force.Stop()
 	select {
 	case <-i.gone:
@@ -154,7 +162,7 @@ func (i *instance) leave() { i.left.Do(func() { close(i.leaving) }) }
 // signal sends a signal. A failure means that the container is ending or that the
 // engine is away, and the goroutine that waits sees to both.
 func (i *instance) signal(name string) {
-	ctx, cancel := context.WithTimeout(i.d.life, orderTime)
+	ctx, cancel := context.WithTimeout(i.d.life, i.d.limits.order)
 	defer cancel()
 	if _, err := i.d.engine.ContainerKill(ctx, i.container, client.ContainerKillOptions{Signal: name}); err != nil {
 		i.d.log.Debug("a signal was not delivered", "instance", i.id, "signal", name, "error", err)
@@ -174,30 +182,31 @@ func (i *instance) begin(w io.Writer, since time.Time) {
 func (i *instance) supervise(o *output) {
 	ctx, stop := context.WithCancel(i.d.life)
 	defer stop()
-	copied := make(chan struct{})
+	copied, over := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(copied)
-		i.follow(ctx, o)
+		i.follow(ctx, o, over)
 	}()
 	exit, ok := i.await(ctx)
+	close(over)
 	if !ok { // the driver was closed
 		i.letGo(copied)
 		return
 	}
 	exit.At = time.Now()
 	i.finishOutput(o, copied, stop, exit.Lost)
+	i.exit = exit
 	if exit.Lost {
 		i.d.lose(i.id)
+		i.d.release(i.id)
+		close(i.done)
 	} else {
 		i.removeContainer()
-	}
-	i.exit = exit
-	close(i.done)
-	i.linger()
-	if !exit.Lost {
+		close(i.done)
+		i.linger()
 		i.removeNetwork()
+		i.d.release(i.id)
 	}
-	i.d.release(i.id)
 	close(i.gone)
 }
 
@@ -205,7 +214,7 @@ func (i *instance) supervise(o *output) {
 // address would be looked for outside this machine, and whoever answers there
 // would get the request.
 func (i *instance) linger() {
-	patience := time.NewTimer(lingerTime)
+	patience := time.NewTimer(i.d.limits.linger)
 	defer patience.Stop()
 	select {
 	case <-i.leaving:
@@ -216,7 +225,7 @@ func (i *instance) linger() {
 
 // letGo returns when nothing is copied any more, or is stuck in the Output.
 func (i *instance) letGo(copied <-chan struct{}) {
-	patience := time.NewTimer(outputDrain)
+	patience := time.NewTimer(i.d.limits.drain)
 	defer patience.Stop()
 	select {
 	case <-copied:
@@ -224,18 +233,20 @@ func (i *instance) letGo(copied <-chan struct{}) {
 	}
 }
 
-// follow copies the log until it ends, and takes it up again when the engine
-// broke it off.
-func (i *instance) follow(ctx context.Context, o *output) {
+// follow copies the log until the end of the container. A stream that ends before
+// was broken off by the engine, and is taken up again.
+func (i *instance) follow(ctx context.Context, o *output, over <-chan struct{}) {
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for {
 		err := i.d.copyLog(ctx, i.container, o, true)
-		if err == nil || errors.Is(err, errOutput) || errdefs.IsNotFound(err) {
+		if errors.Is(err, errOutput) {
 			return
 		}
 		select {
 		case <-ctx.Done():
+			return
+		case <-over:
 			return
 		case <-again.C:
 		}
@@ -249,7 +260,7 @@ func (i *instance) finishOutput(o *output, copied <-chan struct{}, stop context.
 	if lost {
 		stop()
 	}
-	patience := time.NewTimer(outputDrain)
+	patience := time.NewTimer(i.d.limits.drain)
 	defer patience.Stop()
 	select {
 	case <-copied:
@@ -264,7 +275,7 @@ func (i *instance) finishOutput(o *output, copied <-chan struct{}, stop context.
 		}
 	}
 	if o.err == nil && !lost {
-		ctx, cancel := context.WithTimeout(i.d.life, outputDrain)
+		ctx, cancel := context.WithTimeout(i.d.life, i.d.limits.drain)
 		defer cancel()
 		if err := i.d.copyLog(ctx, i.container, o, false); err != nil && !errdefs.IsNotFound(err) {
 			i.d.log.Warn("the output of an instance may lack its end", "instance", i.id, "error", err)
@@ -307,7 +318,8 @@ func (i *instance) ended(ctx context.Context, code int) driver.Exit {
 	ctx, cancel := call(ctx)
 	defer cancel()
 	found, err := i.d.engine.ContainerInspect(ctx, i.container, client.ContainerInspectOptions{})
-	if err != nil && away(err) {
+	if err != nil && away(err) || !i.asked.Load() && !i.endedAlone(ctx) {
+		i.d.log.Warn("the Docker engine stopped, and the instance with it", "instance", i.id)
 		i.d.forget()
 		return driver.Exit{Code: -1, Lost: true}
 	}
@@ -318,6 +330,33 @@ func (i *instance) ended(ctx context.Context, code int) driver.Exit {
 	return exit
 }
 
+// endedAlone reports whether the engine that now accepts connections is the one
+// that saw the container end. One that stops takes no connections any more, and
+// its successor has not seen it.
+func (i *instance) endedAlone(ctx context.Context) bool {
+	i.d.mu.Lock()
+	survives := i.d.facts != nil && i.d.facts.survives
+	i.d.mu.Unlock()
+	if survives {
+		return true
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	seen := i.d.engine.Events(ctx, client.EventsListOptions{
+		Since:   "1",
+		Until:   strconv.FormatInt(time.Now().Add(2*time.Second).Unix(), 10),
+		Filters: client.Filters{}.Add("container", i.container).Add("event", "die"),
+	})
+	for {
+		select {
+		case <-seen.Messages:
+			return true
+		case <-seen.Err: // also at the end
+			return false
+		}
+	}
+}
+
 // survived reports whether the container still runs after the connection to the
 // engine broke. A container that does not was ended with its engine. An engine
 // that refuses is given time only when its containers outlive it.
@@ -326,16 +365,17 @@ func (i *instance) survived(ctx context.Context) bool {
 	patient := i.d.facts != nil && i.d.facts.survives
 	i.d.mu.Unlock()
 	i.d.forget()
-	ctx, cancel := context.WithTimeout(ctx, restartTime)
+	ctx, cancel := context.WithTimeout(ctx, i.d.limits.restart)
 	defer cancel()
-	again := time.NewTicker(time.Second)
+	again := time.NewTicker(200 * time.Millisecond)
 	defer again.Stop()
 	for {
 		found, err := i.d.engine.ContainerInspect(ctx, i.container, client.ContainerInspectOptions{})
-		if err == nil {
+		switch {
+		case err == nil:
 			return found.Container.State != nil && running(found.Container.State.Status)
-		}
-		if !patient || !away(err) {
+		case !away(err), refused(err) && !patient:
+			i.d.log.Warn("the instance is lost", "instance", i.id, "error", err)
 			return false
 		}
 		select {

@@ -80,7 +80,7 @@ func (d *Driver) createNetwork(ctx context.Context, i *instance, isolated bool, 
 			return gateway, nil
 		case strings.Contains(err.Error(), "overlap"):
 			continue
-		case strings.Contains(err.Error(), "already"):
+		case strings.Contains(err.Error(), "already exists"), strings.Contains(err.Error(), "same bridge name"):
 			return netip.Addr{}, errTaken
 		}
 		return netip.Addr{}, d.failure(err, "the network of instance %s cannot be made", i.id)

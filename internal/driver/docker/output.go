@@ -78,12 +78,16 @@ func (d *Driver) copyLog(ctx context.Context, container string, o *output, follo
 // errOutput wraps what an Output answered.
 var errOutput = errors.New("output")
 
+// maxMessage bounds one message; engines cut lines into much smaller ones.
+const maxMessage = 16 << 20
+
 // copy reads the frames of a log stream: eight bytes of head, of which the first
 // is the stream and the last four are the length, then a time, a space and what
-// was printed.
+// was printed. Only whole messages are copied.
 func (o *output) copy(r io.Reader) error {
 	in := bufio.NewReaderSize(r, 32<<10)
 	var passes [3]pass
+	var message bytes.Buffer
 	for {
 		var head [8]byte
 		if _, err := io.ReadFull(in, head[:]); err != nil {
@@ -92,11 +96,15 @@ func (o *output) copy(r io.Reader) error {
 			}
 			return err
 		}
-		if head[0] < 1 || head[0] > 2 {
-			return fmt.Errorf("the log has a frame of an unknown stream %d", head[0])
+		size := binary.BigEndian.Uint32(head[4:])
+		if head[0] < 1 || head[0] > 2 || size > maxMessage {
+			return fmt.Errorf("the log has a message of %d bytes for stream %d", size, head[0])
 		}
-		frame := io.LimitReader(in, int64(binary.BigEndian.Uint32(head[4:])))
-		if err := o.frame(frame, &o.read[head[0]], &passes[head[0]]); err != nil {
+		message.Reset()
+		if _, err := io.CopyN(&message, in, int64(size)); err != nil {
+			return fmt.Errorf("the log breaks off within a message: %w", err)
+		}
+		if err := o.take(message.Bytes(), &o.read[head[0]], &passes[head[0]]); err != nil {
 			return err
 		}
 	}
@@ -122,42 +130,26 @@ func (p *pass) skips(at time.Time, m mark) bool {
 	return false
 }
 
-// frame copies one message unless it was copied before. A message without a time
+// take copies one message unless it was copied before. A message without a time
 // is part of the one before it.
-func (o *output) frame(r io.Reader, m *mark, p *pass) error {
-	var start [64]byte
-	n, err := io.ReadFull(r, start[:])
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
-	}
-	text := start[:n]
+func (o *output) take(text []byte, m *mark, p *pass) error {
 	at := m.at
-	if i := bytes.IndexByte(text, ' '); i > 0 {
+	if i := bytes.IndexByte(text, ' '); i > 0 && i < 64 {
 		if t, err := time.Parse(time.RFC3339Nano, string(text[:i])); err == nil {
 			at, text = t, text[i+1:]
 		}
 	}
 	if p.skips(at, *m) {
-		_, err := io.Copy(io.Discard, r)
-		return err
+		return nil
 	}
 	if at.Equal(m.at) {
 		m.count++
 	} else {
 		*m = mark{at, 1}
 	}
-	_, err = io.Copy(writerOnly{o}, io.MultiReader(bytes.NewReader(text), r))
-	return err
-}
-
-// writerOnly tells an Output's errors from those of the stream.
-type writerOnly struct{ o *output }
-
-func (w writerOnly) Write(b []byte) (int, error) {
-	n, err := w.o.w.Write(b)
-	if err != nil {
-		w.o.err = err
-		return n, fmt.Errorf("%w: %w", errOutput, err)
+	if _, err := o.w.Write(text); err != nil {
+		o.err = err
+		return fmt.Errorf("%w: %w", errOutput, err)
 	}
-	return n, nil
+	return nil
 }

@@ -9,7 +9,7 @@ import (
 
 func TestDriver(t *testing.T) {
 	e := requireEngine(t)
-	image := e.load(t, programImage(t, nil))
+	image := e.loadProgram(t)
 	drivertest.Run(t, drivertest.Harness{
 		New:          func(t *testing.T) driver.Driver { return newDriver(t) },
 		Image:        image,

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 )
 
 // The variables that tell the Program what to do besides serving.
@@ -70,7 +72,7 @@ func (p Program) Begin() bool {
 func line(n int) string { return "drivertest line " + strconv.Itoa(n) }
 
 // Handler is the server: GET /ping, /facts and /model/NAME, POST /print, /exit,
-// /die and /fork.
+// /die, /fork and /dial.
 func (p Program) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ping", func(http.ResponseWriter, *http.Request) {})
@@ -95,7 +97,20 @@ func (p Program) Handler() http.Handler {
 		}
 		_, _ = io.WriteString(w, addr)
 	})
+	mux.HandleFunc("POST /dial", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, dial(r.FormValue("network"), r.FormValue("address")))
+	})
 	return mux
+}
+
+// dial says "connected", or why not.
+func dial(network, address string) string {
+	c, err := net.DialTimeout(network, address, 2*time.Second)
+	if err != nil {
+		return err.Error()
+	}
+	c.Close()
+	return "connected"
 }
 
 func (p Program) serveModel(w http.ResponseWriter, r *http.Request) {
