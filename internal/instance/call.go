@@ -153,7 +153,7 @@ func Broke(err error) bool {
 
 // callNews is how long a call that broke waits for the news that the container has
 // ended. Somebody waits for the answer, so it is shorter than exitNews.
-const callNews = 500 * time.Millisecond
+const callNews = 2 * time.Second
 
 // callFailure makes the error of a call of what the connection gave.
 func (c *Conn) callFailure(ctx context.Context, err error) error {
