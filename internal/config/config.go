@@ -56,6 +56,7 @@ type Config struct {
 	HostCPUs        int           `koanf:"host-cpus"`
 	HostMemoryMB    int           `koanf:"host-memory-mb"`
 	HostGPUs        int           `koanf:"host-gpus"`
+	WarmTime        time.Duration `koanf:"warm-time"`
 	// DockerCapabilities are kept in addition to those of every container.
 	DockerCapabilities []string `koanf:"docker-capabilities"`
 	// Images maps image names to local commands; the built-in ones come after it.
@@ -119,6 +120,7 @@ func Settings() []Setting {
 		{Name: "drain-time", Default: time.Minute, Help: "how long requests may take to end on an instance that is to be stopped"},
 		{Name: "wake-wait", Default: time.Minute, Help: "how long a request waits for an instance that is on its way"},
 		{Name: "keep-alive", Default: 15 * time.Minute, Help: "how long a variant that may have no instance keeps its last one unused"},
+		{Name: "warm-time", Default: time.Duration(0), Help: "how long the instances of a finished job are kept, ready for a job with the same images, model, environment and instance type; 0 is not at all"},
 		{Name: "runtime", Default: "auto", Choices: []string{"auto", "process", "docker"}, Help: "what runs images; auto runs those that are built in or mapped to a command as processes, all others on Docker"},
 		{Name: "docker-host", Default: "", Help: "address of the container engine, such as unix:///var/run/docker.sock (also DOCKER_HOST, or the Docker context)"},
 		{Name: "docker-read-only-root", Default: false, Help: "make the files of containers read-only, all but /tmp, /run and the scratch folder"},
@@ -216,8 +218,8 @@ func (c Config) check() error {
 	if c.MaxInstances < 1 || c.MaxAnswerMB < 1 {
 		return fmt.Errorf("max-instances and max-answer-mb must be at least 1")
 	}
-	if c.EndpointStartup <= 0 || c.InvokeTimeout <= 0 || c.InvokeMB < 1 || c.InvokeWaiting < 0 || c.DrainTime < 0 || c.WakeWait < 0 || c.KeepAlive <= 0 {
-		return fmt.Errorf("endpoint-startup, invoke-timeout, invoke-mb and keep-alive must be over 0, and invoke-waiting, drain-time and wake-wait not under it")
+	if c.EndpointStartup <= 0 || c.InvokeTimeout <= 0 || c.InvokeMB < 1 || c.InvokeWaiting < 0 || c.DrainTime < 0 || c.WakeWait < 0 || c.WarmTime < 0 || c.KeepAlive <= 0 {
+		return fmt.Errorf("endpoint-startup, invoke-timeout, invoke-mb and keep-alive must be over 0, and invoke-waiting, drain-time, wake-wait and warm-time not under it")
 	}
 	if c.ModelCacheGB < 0 {
 		return fmt.Errorf("model-cache-gb is %d, and must not be under 0", c.ModelCacheGB)

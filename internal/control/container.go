@@ -67,7 +67,7 @@ type place struct {
 
 // runInstance is one instance from its start to its end. Its failures are noted
 // with fail; the error only says whether the others should go on.
-func (x *execution) runInstance(ctx context.Context, i int, at place, serving func()) error {
+func (x *execution) runInstance(ctx context.Context, i int, at place, serving func()) (err error) {
 	l, err := x.openLogs(i)
 	if err != nil {
 		x.fail(transform.AsFailure(err))
@@ -92,7 +92,11 @@ func (x *execution) runInstance(ctx context.Context, i int, at place, serving fu
 		x.fail(f)
 		return errBroken
 	}
-	defer x.stopInstance(ctx, in)
+	defer func() {
+		if err != nil || ctx.Err() != nil || !x.Fleet.Keep(in, x.keepWarm()) {
+			x.stopInstance(ctx, in)
+		}
+	}()
 	x.progress.Instances.Add(1)
 	defer x.progress.Instances.Add(-1)
 	serving()
@@ -106,6 +110,14 @@ func (x *execution) runInstance(ctx context.Context, i int, at place, serving fu
 		x.fail(f)
 	}
 	return err
+}
+
+// keepWarm is how long the job's instances are kept for a job that is just alike.
+func (x *execution) keepWarm() time.Duration {
+	if d, err := time.ParseDuration(x.job.TagValue(keepAliveTag)); err == nil {
+		return d
+	}
+	return x.WarmTime
 }
 
 // stopInstance ends an instance: SIGTERM, the grace, SIGKILL (BT-150, CC-27). It

@@ -47,6 +47,8 @@ type Options struct {
 	InvokeTimeout time.Duration
 	InvokeBytes   int64
 	InvokeWaiting int
+	// WarmTime is how long instances of jobs are kept for the next job; 0 is not.
+	WarmTime time.Duration
 	// WakeWait is how long a request waits for an instance that is on its way, and
 	// KeepAlive how long a variant that may sleep stays awake unused.
 	WakeWait, KeepAlive time.Duration
@@ -140,6 +142,7 @@ func (c *Control) Run(ctx context.Context) error {
 	c.hosting.end()
 	c.runs.shutdown()
 	c.hosting.shutdown()
+	c.Fleet.Close()
 	return nil
 }
 

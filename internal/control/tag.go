@@ -22,8 +22,9 @@ const (
 	// writableTag gives every instance of a job a model folder of its own that it
 	// may write to (CC-11).
 	writableTag = "sagebrush:writable-model"
-	// keepAliveTag lets the variants of an endpoint have no instance after so long
-	// without a request: a duration such as 15m.
+	// keepAliveTag is a duration such as 15m. It lets the variants of an endpoint have
+	// no instance after so long without a request, and has the instances of a transform
+	// job kept for so long for another job that is just like it.
 	keepAliveTag = "sagebrush:keep-alive"
 )
 

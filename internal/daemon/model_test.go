@@ -64,6 +64,8 @@ func misbehave(mode string, w http.ResponseWriter, r *http.Request) {
 	case "suffix": // what this container adds, what it was sent, and under which type
 		w.Header().Set("Content-Type", "application/x-"+os.Getenv("NAME"))
 		fmt.Fprintf(w, "%s>%s(%s)", bytes.TrimSpace(body), os.Getenv("NAME"), r.Header.Get("Content-Type"))
+	case "pid":
+		fmt.Fprint(w, os.Getpid())
 	case "large":
 		w.Write(make([]byte, 5<<20+1))
 	case "file":

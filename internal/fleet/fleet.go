@@ -44,8 +44,11 @@ type Options struct {
 type Fleet struct {
 	Options
 
-	mu   sync.Mutex
-	kept map[string]bool // instances of an earlier server that nobody took over yet
+	mu     sync.Mutex
+	warm   []*warm // oldest first
+	closed bool
+	ending sync.WaitGroup
+	kept   map[string]bool // instances of an earlier server that nobody took over yet
 }
 
 // New makes a Fleet. It starts nothing.

@@ -52,12 +52,18 @@ type Instance struct {
 	containers []*instance.Instance
 	models     []string // the folder of each multi-model container, "" for others
 	dir        string
-	exited     chan struct{} // closed when the first container has ended
-	first      func() int    // which that was
+	outlets    []*outlet
+	like       likeness
+	reusable   bool                // whether like is known
+	held       []*modelcache.Model // what it reads beyond its blueprint's life
+	exited     chan struct{}       // closed when the first container has ended
+	first      func() int          // which that was
 }
 
-// Launch starts the containers, or adopts those that outlived the server, and
-// returns before they serve. The caller calls WaitReady and must call Stop.
+// Launch starts the containers, or adopts those that outlived the server, or takes
+// an instance that was kept warm, and returns before they serve. The caller calls
+// WaitReady and must call Stop, or Keep. What it gives may have another ID than the
+// Order's: that of a warm instance.
 func (b *Blueprint) Launch(ctx context.Context, o Order) (_ *Instance, err error) {
 	if len(o.ID) > maxID {
 		return nil, fault.New(fault.Internal, "instance ID %q is too long", o.ID)
@@ -71,7 +77,12 @@ func (b *Blueprint) Launch(ctx context.Context, o Order) (_ *Instance, err error
 			err = errors.Join(err, in.Stop(context.WithoutCancel(ctx)))
 		}
 	}()
-	b.fleet.took(o.ID)
+	known := b.fleet.took(o.ID)
+	if in.like, in.reusable = b.likenessOf(o); in.reusable && !known {
+		if w := b.fleet.takeWarm(b, o, in.like); w != nil {
+			return w, nil
+		}
+	}
 	all := b.model.All()
 	for i, c := range all {
 		spec, err := b.spec(ctx, in, o, i, c, len(all))
@@ -98,7 +109,9 @@ func (b *Blueprint) Launch(ctx context.Context, o Order) (_ *Instance, err error
 
 // spec is what the driver is told of container i.
 func (b *Blueprint) spec(ctx context.Context, in *Instance, o Order, i int, c resource.Container, of int) (driver.Spec, error) {
-	out, since := o.Output(i)
+	to, since := o.Output(i)
+	out := &outlet{to: to}
+	in.outlets = append(in.outlets, out)
 	share := float64(of)
 	spec := driver.Spec{
 		ID: containerID(o.ID, i), Image: b.images[i].Specified, Resolved: b.images[i].Resolved,
@@ -315,5 +328,8 @@ func (in *Instance) Stop(ctx context.Context) error {
 		wait.Go(func() { errs[i] = c.Stop(ctx) })
 	}
 	wait.Wait()
+	for _, m := range in.held {
+		m.Release()
+	}
 	return errors.Join(append(errs, os.RemoveAll(in.dir))...)
 }

@@ -96,6 +96,14 @@ func (m *Model) Release() {
 	m.once.Do(func() { m.c.release(m.e) })
 }
 
+// Again gives the same data to one more user.
+func (m *Model) Again() *Model {
+	m.c.mu.Lock()
+	defer m.c.mu.Unlock()
+	m.e.users++
+	return &Model{Dir: m.Dir, c: m.c, e: m.e}
+}
+
 // Get gives model data, from the disk where it is there. Callers that ask for the
 // same bytes at once share one download, and the first one's ctx ends it: the
 // others then begin anew. report, unless nil, is told the stored bytes that were
