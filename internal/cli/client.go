@@ -3,12 +3,15 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"net/url"
 	"strings"
 	"time"
@@ -34,9 +37,24 @@ const maxAnswer = 256 << 20
 func newClient(t target) *client {
 	return &client{
 		target: t,
-		http:   &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 4}},
+		http:   &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 4, TLSClientConfig: trust(t.CABundle)}},
 		signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
 	}
+}
+
+// trust trusts the certificates of a file beside the system's; nil is the system's
+// alone, also where the file cannot be read: the connection then says what is wrong.
+func trust(bundle string) *tls.Config {
+	text, err := os.ReadFile(bundle)
+	if bundle == "" || err != nil {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(text)
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
 // close drops the idle connections.

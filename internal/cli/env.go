@@ -57,8 +57,9 @@ func variables(e daemon.Endpoint) func(yield func(name, value string) bool) {
 			{"AWS_ACCESS_KEY_ID", e.AccessKeyID},
 			{"AWS_SECRET_ACCESS_KEY", e.SecretAccessKey},
 			{"AWS_DEFAULT_REGION", e.Region},
+			{"AWS_CA_BUNDLE", e.CABundle},
 		} {
-			if !yield(v[0], v[1]) {
+			if v[1] != "" && !yield(v[0], v[1]) {
 				return
 			}
 		}

@@ -90,6 +90,7 @@ func (a *app) target(f targetFlags) (target, error) {
 	default:
 		t.AccessKeyID, t.SecretAccessKey = anonymous, anonymous
 	}
+	t.CABundle = cmp.Or(a.getenv("AWS_CA_BUNDLE"), t.CABundle)
 	t.URL = strings.TrimSuffix(t.URL, "/")
 	if u, err := url.Parse(t.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return t, usage("%s is %q, and must be a URL such as http://127.0.0.1:7243", t.source, t.URL)

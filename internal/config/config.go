@@ -57,6 +57,8 @@ type Config struct {
 	HostMemoryMB    int           `koanf:"host-memory-mb"`
 	HostGPUs        int           `koanf:"host-gpus"`
 	WarmTime        time.Duration `koanf:"warm-time"`
+	TLSCert         string        `koanf:"tls-cert"`
+	TLSKey          string        `koanf:"tls-key"`
 	// DockerCapabilities are kept in addition to those of every container.
 	DockerCapabilities []string `koanf:"docker-capabilities"`
 	// Images maps image names to local commands; the built-in ones come after it.
@@ -97,6 +99,8 @@ func (s Setting) Env() string {
 func Settings() []Setting {
 	return []Setting{
 		{Name: "listen", Default: "127.0.0.1:7243", Help: "address and port to serve on; port 0 takes a free one"},
+		{Name: "tls-cert", Default: "", Help: "file of the certificate to serve TLS with, and those that it needs, in PEM; read again when it changes"},
+		{Name: "tls-key", Default: "", Help: "file of the certificate's private key, in PEM"},
 		{Name: "data", Default: defaultData(), Help: "folder of the database, the embedded S3's buckets and the logs"},
 		{Name: "ephemeral", Default: false, Help: "keep everything in a temporary folder that is removed at the end"},
 		{Name: "auth", Default: "auto", Choices: []string{"auto", "open", "keys"}, Help: "who may call: keys (only access keys that the server knows), open (any key; loopback only), auto (open on loopback, else keys)"},
@@ -220,6 +224,9 @@ func (c Config) check() error {
 	}
 	if c.EndpointStartup <= 0 || c.InvokeTimeout <= 0 || c.InvokeMB < 1 || c.InvokeWaiting < 0 || c.DrainTime < 0 || c.WakeWait < 0 || c.WarmTime < 0 || c.KeepAlive <= 0 {
 		return fmt.Errorf("endpoint-startup, invoke-timeout, invoke-mb and keep-alive must be over 0, and invoke-waiting, drain-time, wake-wait and warm-time not under it")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return fmt.Errorf("tls-cert and tls-key belong together, and one of them is missing")
 	}
 	if c.ModelCacheGB < 0 {
 		return fmt.Errorf("model-cache-gb is %d, and must not be under 0", c.ModelCacheGB)

@@ -22,6 +22,8 @@ type Credentials struct {
 type Endpoint struct {
 	URL    string `json:"url"`
 	Region string `json:"region"`
+	// CABundle is the file of the certificate that clients must trust, "" without TLS.
+	CABundle string `json:"caBundle,omitempty"`
 	Credentials
 }
 
@@ -49,7 +51,13 @@ func loadCredentials(path string) (c Credentials, err error) {
 
 // writeEndpoint notes where the server is for the client commands.
 func (d *Daemon) writeEndpoint() error {
-	return writePrivate(filepath.Join(d.data, EndpointFile), Endpoint{URL: d.URL(), Region: d.Config.Region, Credentials: d.keys})
+	e := Endpoint{URL: d.URL(), Region: d.Config.Region, Credentials: d.keys}
+	if d.tls != nil {
+		if path, err := filepath.Abs(d.Config.TLSCert); err == nil {
+			e.CABundle = path
+		}
+	}
+	return writePrivate(filepath.Join(d.data, EndpointFile), e)
 }
 
 // writePrivate replaces a file at once, with a mode that only its owner can read.

@@ -46,6 +46,7 @@ type Daemon struct {
 	open     bool // accepts unknown keys
 	keys     Credentials
 	listener net.Listener
+	tls      *certificate // nil serves without TLS
 	server   *http.Server
 	control  *control.Control
 	closers  []func() error // in the order of opening
@@ -181,6 +182,11 @@ func isLoopback(listen string) (bool, error) {
 
 // listen takes the address.
 func (d *Daemon) listen() (err error) {
+	if d.Config.TLSCert != "" {
+		if d.tls, err = openCertificate(d.Config.TLSCert, d.Config.TLSKey, time.Now); err != nil {
+			return err
+		}
+	}
 	if d.listener, err = net.Listen("tcp", d.Config.Listen); err != nil {
 		return fault.Wrap(fault.Invalid, err, "cannot listen on %s: choose another address with --listen, or stop the server that holds it", d.Config.Listen)
 	}
@@ -195,11 +201,15 @@ func (d *Daemon) listen() (err error) {
 
 // URL is where the daemon serves, as a client on this machine reaches it.
 func (d *Daemon) URL() string {
+	scheme := "http"
+	if d.tls != nil {
+		scheme = "https"
+	}
 	at := d.listener.Addr().(*net.TCPAddr)
 	if at.IP.IsUnspecified() {
-		return fmt.Sprintf("http://127.0.0.1:%d", at.Port)
+		return fmt.Sprintf("%s://127.0.0.1:%d", scheme, at.Port)
 	}
-	return "http://" + at.String()
+	return scheme + "://" + at.String()
 }
 
 // Region is the region of requests that name none.
@@ -231,7 +241,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- d.server.Serve(d.listener) }()
+	go func() { served <- d.serve() }()
 	worked := make(chan error, 1)
 	go func() { worked <- d.control.Run(inner) }()
 
@@ -256,6 +266,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	}
 	return errors.Join(err, d.Close())
+}
+
+// serve answers requests until the server is shut down.
+func (d *Daemon) serve() error {
+	if d.tls == nil {
+		return d.server.Serve(d.listener)
+	}
+	d.server.TLSConfig = d.tls.config()
+	return d.server.ServeTLS(d.listener, "", "")
 }
 
 // Close releases everything, last opened first. It may be called twice.
