@@ -35,6 +35,7 @@ var levels = map[string]int{
 	"internal/driver/fake":         2,
 	"internal/driver/drivertest":   2,
 	"internal/artefact":            1,
+	"internal/audit":               0,
 	"internal/capacity":            1,
 	"internal/resource":            1,
 	"internal/objstore":            1,
