@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"sort"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
-	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 	"github.com/sagebrush-ml/sagebrush/internal/transform"
@@ -133,49 +131,6 @@ func (s *Server) forceDeleteEndpoint(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, map[string]string{"status": string(resource.EndpointDeleting)})
-}
-
-// LogLine is one line of the answer at /-/api/v1/transform-jobs/NAME/logs.
-type LogLine struct {
-	Time   time.Time `json:"time"`
-	Stream string    `json:"stream"`
-	Text   string    `json:"text"`
-}
-
-// jobLogs answers all lines that are kept of a job's streams, merged by time.
-func (s *Server) jobLogs(w http.ResponseWriter, r *http.Request) {
-	j, err := s.Control.DescribeTransformJob(r.Context(), s.requestKey(r))
-	if err != nil {
-		s.ownFail(w, err)
-		return
-	}
-	lines, err := readLogs(s.Logs, j.Key)
-	if err != nil {
-		s.ownFail(w, err)
-		return
-	}
-	writeJSON(w, map[string]any{"lines": lines})
-}
-
-// readLogs reads and merges a job's streams.
-func readLogs(logs *joblog.Dir, job resource.Key) ([]LogLine, error) {
-	name := joblog.JobName(job)
-	streams, err := logs.Streams(name)
-	if err != nil {
-		return nil, err
-	}
-	out := []LogLine{}
-	for _, stream := range streams {
-		lines, err := logs.Read(name, stream)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range lines {
-			out = append(out, LogLine{Time: l.At, Stream: l.Stream, Text: l.Text})
-		}
-	}
-	sort.SliceStable(out, func(i, k int) bool { return out[i].Time.Before(out[k].Time) })
-	return out, nil
 }
 
 // ownFail answers an error on our own paths.

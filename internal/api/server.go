@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,6 +23,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
+	"github.com/sagebrush-ml/sagebrush/internal/wire/cwlogs"
 )
 
 // Options are what a Server works with.
@@ -32,6 +34,10 @@ type Options struct {
 	Logs *joblog.Dir
 	// Router serves the runtime API; nil refuses it.
 	Router *router.Router
+	// LogSecret seals the tokens of CloudWatch Logs. WholeLogPages lets its
+	// DescribeLogStreams ignore a limit under 50 (OB-30).
+	LogSecret     []byte
+	WholeLogPages bool
 	// Keys gives the secret of an access key that the server knows.
 	Keys func(accessKeyID string) (secret string, ok bool)
 	// Open accepts any key that the server does not know, and requests without one.
@@ -51,17 +57,26 @@ type Server struct {
 	services []service
 	own      http.Handler
 	bodies   bodies
+
+	logTokens logTokens
+	draining  chan struct{} // closed when answers without end must end
+	drain     sync.Once
 }
 
 // New makes a Server.
 func New(o Options) *Server {
-	s := &Server{Options: o, verifier: sigv4.NewVerifier(o.Now)}
+	s := &Server{Options: o, verifier: sigv4.NewVerifier(o.Now), logTokens: logTokens{o.LogSecret}, draining: make(chan struct{})}
 	s.services = []service{
 		{wire.SageMaker, s.sageMaker()}, // first: unsigned path style is for it alone
+		{cwlogs.Service, s.cloudWatchLogs()},
 	}
 	s.own = s.ownPaths()
 	return s
 }
+
+// Drain ends the answers that would go on for as long as a job does, so that a
+// server that stops need not wait for them. It may be called twice.
+func (s *Server) Drain() { s.drain.Do(func() { close(s.draining) }) }
 
 // The bounds of requests other than S3's.
 const maxBody = 2 << 20

@@ -103,14 +103,37 @@ func (c *client) progress(ctx context.Context, job string) (p api.JobProgress, e
 	return p, c.own(ctx, "transform-jobs/"+url.PathEscape(job), &p)
 }
 
-// logLines are the lines that a job printed.
-type logLines struct {
-	Lines []api.LogLine `json:"lines"`
-}
-
-// logs asks for what a job printed.
-func (c *client) logs(ctx context.Context, job string) (l logLines, err error) {
-	return l, c.own(ctx, "transform-jobs/"+url.PathEscape(job)+"/logs", &l)
+// logs hands over what a job printed, line by line, until the answer ends; query
+// has the parameters of the path. An error of each ends it and is given back.
+func (c *client) logs(ctx context.Context, job string, query url.Values, each func(api.LogLine) error) error {
+	path := c.URL + "/-/api/v1/transform-jobs/" + url.PathEscape(job) + "/logs?" + query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	endless := *c.http
+	endless.Timeout = 0 // a job may be silent for long
+	resp, err := c.send(&endless, req, "sagemaker", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		return refused(resp.StatusCode, answer)
+	}
+	for lines := json.NewDecoder(resp.Body); ; {
+		var l api.LogLine
+		switch err := lines.Decode(&l); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return c.unreachable(ctx, err)
+		}
+		if err := each(l); err != nil {
+			return err
+		}
+	}
 }
 
 // object sends a request to S3: a bucket "/b" or an object "/b/key", whose key
@@ -126,18 +149,9 @@ func (c *client) object(ctx context.Context, method, path string, body []byte) (
 // do signs and sends a request and reads the answer. An answer that is an error
 // is a *refusal, and none at all an error with the exit code for that.
 func (c *client) do(req *http.Request, service string, body []byte) ([]byte, error) {
-	hash := sha256.Sum256(body)
-	sum := hex.EncodeToString(hash[:])
-	if service == "s3" {
-		req.Header.Set("X-Amz-Content-Sha256", sum)
-	}
-	keys := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.session}
-	if err := c.signer.SignHTTP(req.Context(), keys, req, sum, service, c.Region, time.Now()); err != nil {
-		return nil, err
-	}
-	resp, err := c.http.Do(req)
+	resp, err := c.send(c.http, req, service, body)
 	if err != nil {
-		return nil, c.unreachable(req.Context(), err)
+		return nil, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -151,6 +165,24 @@ func (c *client) do(req *http.Request, service string, body []byte) ([]byte, err
 		return nil, refused(resp.StatusCode, answer)
 	}
 	return answer, nil
+}
+
+// send signs and sends a request. The caller closes the answer's body.
+func (c *client) send(by *http.Client, req *http.Request, service string, body []byte) (*http.Response, error) {
+	hash := sha256.Sum256(body)
+	sum := hex.EncodeToString(hash[:])
+	if service == "s3" {
+		req.Header.Set("X-Amz-Content-Sha256", sum)
+	}
+	keys := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.session}
+	if err := c.signer.SignHTTP(req.Context(), keys, req, sum, service, c.Region, time.Now()); err != nil {
+		return nil, err
+	}
+	resp, err := by.Do(req)
+	if err != nil {
+		return nil, c.unreachable(req.Context(), err)
+	}
+	return resp, nil
 }
 
 // unreachable is the error for a server that does not answer.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -118,32 +117,6 @@ and then Stopped; what it had finished stays.`,
 			return a.printJSON(map[string]string{"name": job, "status": "Stopping"})
 		}
 		a.out.linef("%s is %s", job, a.out.status("Stopping"))
-		return nil
-	})
-}
-
-// jobsLogs is the command that prints what a job printed.
-func (a *app) jobsLogs(f *targetFlags) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "logs NAME",
-		Short: "Print what a job's containers printed, and its data-logs",
-		Long: `Print the lines of all streams of a job in the order of their times: what each instance's
-container printed, and the data-log with what went wrong with the data.`,
-		Example: `  sagebrush jobs logs nightly | grep data-log`,
-	}
-	return a.jobCommand(cmd, f, func(ctx context.Context, c *client, job string) error {
-		l, err := c.logs(ctx, job)
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(l)
-		}
-		for _, line := range l.Lines {
-			if _, err := fmt.Fprintf(a.Stdout, "%s %s %s\n", line.Time.UTC().Format("2006-01-02T15:04:05.000Z"), line.Stream, line.Text); err != nil {
-				return err
-			}
-		}
 		return nil
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -259,7 +260,11 @@ func (a *app) report(s *session, end api.JobProgress, p *places, output string) 
 // explainJob makes the error for a job that did not complete, below the last
 // lines of its data-logs or, where there are none, of its containers.
 func (a *app) explainJob(ctx context.Context, c *client, end api.JobProgress, translate func(string) string) error {
-	l, err := c.logs(ctx, end.Name)
+	var last []api.LogLine
+	err := c.logs(ctx, end.Name, url.Values{"tail": {"500"}}, func(l api.LogLine) error {
+		last = append(last, l)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -267,7 +272,7 @@ func (a *app) explainJob(ctx context.Context, c *client, end api.JobProgress, tr
 	if reason == "" {
 		reason = "no reason was given"
 	}
-	for _, line := range lastLines(l.Lines, reason, 12) {
+	for _, line := range lastLines(last, reason, 12) {
 		a.err.line(translate(line))
 	}
 	return failed(outcome(end.Status), "the job ended as %s: %s", end.Status, reason)

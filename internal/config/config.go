@@ -38,6 +38,10 @@ type Config struct {
 	ModelCacheGB    int           `koanf:"model-cache-gb"`
 	RuntimePatience time.Duration `koanf:"runtime-patience"`
 	AlwaysNewline   bool          `koanf:"assemble-always-newline"`
+	LogDays         int           `koanf:"log-days"`
+	LogTotalMB      int           `koanf:"log-total-mb"`
+	LogStreamMB     int           `koanf:"log-stream-mb"`
+	LogWholePages   bool          `koanf:"log-whole-pages"`
 	LogLevel        string        `koanf:"log-level"`
 
 	Runtime         string        `koanf:"runtime"`
@@ -133,6 +137,10 @@ func Settings() []Setting {
 		{Name: "model-cache-gb", Default: 20, Help: "how much unpacked model data stays on disk for later jobs, in units of 2^30 bytes; what is in use may be more"},
 		{Name: "runtime-patience", Default: 30 * time.Minute, Help: "how long a job waits for a container engine that does not answer"},
 		{Name: "assemble-always-newline", Default: false, Help: "with AssembleWith=Line add a newline after each answer, even if it ends in one"},
+		{Name: "log-days", Default: 30, Help: "how many days what instances print is kept, where its log group has no retention policy; 0 is for ever"},
+		{Name: "log-total-mb", Default: 10240, Help: "how much of what instances print is kept in all, in units of 2^20 bytes; the oldest goes first; 0 is without bound"},
+		{Name: "log-stream-mb", Default: 64, Help: "how much is kept of one instance's output, in units of 2^20 bytes; at least 16"},
+		{Name: "log-whole-pages", Default: false, Help: "let DescribeLogStreams ignore a limit under 50, so that SageMaker SDK v2 prints no line twice"},
 		{Name: "log-level", Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Help: "how much the server says of itself on standard error"},
 	}
 }
@@ -221,6 +229,9 @@ func (c Config) check() error {
 	}
 	if c.MaxInstances < 1 || c.MaxAnswerMB < 1 {
 		return fmt.Errorf("max-instances and max-answer-mb must be at least 1")
+	}
+	if c.LogDays < 0 || c.LogTotalMB < 0 || c.LogStreamMB < 16 {
+		return fmt.Errorf("log-days and log-total-mb must not be under 0, nor log-stream-mb under 16")
 	}
 	if c.EndpointStartup <= 0 || c.InvokeTimeout <= 0 || c.InvokeMB < 1 || c.InvokeWaiting < 0 || c.DrainTime < 0 || c.WakeWait < 0 || c.WarmTime < 0 || c.KeepAlive <= 0 {
 		return fmt.Errorf("endpoint-startup, invoke-timeout, invoke-mb and keep-alive must be over 0, and invoke-waiting, drain-time, wake-wait and warm-time not under it")

@@ -43,7 +43,7 @@ func TestTokens(t *testing.T) {
 func TestMasker(t *testing.T) {
 	t.Parallel()
 	m := newMasker(map[string]string{"API_TOKEN": "hunter2", "MODE": "fast"}, map[string]string{"DB_PASSWORD": "pass", "KEY_SECRET": "abc"})
-	if got := m.text("hunter2 fast pass abc"); got != "**** fast **** abc" {
+	if got := m.Text("hunter2 fast pass abc"); got != "**** fast **** abc" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -11,12 +11,19 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/transform"
 )
 
-// logs are the streams of one instance of a job: what each container prints, and
-// the data-log (OB-20, OB-34: all are there from the start).
+// logs are the streams of one instance of a job: what each container prints, with
+// secrets hidden (I8), and the data-log (OB-20, OB-34: all are there from the
+// start).
 type logs struct {
 	data       *joblog.Stream
-	containers []*joblog.Stream
+	streams    []*joblog.Stream // of the containers
+	containers []io.WriteCloser // what hides secrets before them
 	since      []time.Time
+}
+
+// add adds the stream of the next container.
+func (l *logs) add(mask *joblog.Masker, s *joblog.Stream, since time.Time) {
+	l.streams, l.containers, l.since = append(l.streams, s), append(l.containers, mask.Writer(s)), append(l.since, since)
 }
 
 // openLogs opens the streams of instance i, behind what an earlier server wrote.
@@ -29,13 +36,13 @@ func (x *execution) openLogs(i int) (*logs, error) {
 		if len(model.Containers) > 0 {
 			stream += "/" + model.ContainerName(k)
 		}
-		l.since = append(l.since, x.lastPrinted(stream))
+		since := x.lastPrinted(stream)
 		s, err := x.Logs.Create(joblog.JobName(x.job.Key), stream)
 		if err != nil {
 			l.close()
 			return nil, err
 		}
-		l.containers = append(l.containers, s)
+		l.add(x.mask, s, since)
 	}
 	var err error
 	if l.data, err = x.Logs.Create(joblog.JobName(x.job.Key), name+"/data-log"); err != nil {
@@ -46,11 +53,12 @@ func (x *execution) openLogs(i int) (*logs, error) {
 
 // lastPrinted is the time of a stream's last line, zero when it has none.
 func (x *execution) lastPrinted(stream string) time.Time {
-	lines, err := x.Logs.Read(joblog.JobName(x.job.Key), stream)
-	if err != nil || len(lines) == 0 {
+	at := joblog.JobName(x.job.Key)
+	_, last, ok, err := x.Logs.Bounds(at.Group, at.Prefix+stream)
+	if err != nil || !ok {
 		return time.Time{}
 	}
-	return lines[len(lines)-1].At
+	return last.Time()
 }
 
 // container is where container i prints, and what of it is known already.
@@ -58,7 +66,8 @@ func (l *logs) container(i int) (io.Writer, time.Time) { return l.containers[i],
 
 // close closes all streams.
 func (l *logs) close() {
-	for _, s := range l.containers {
+	for i, s := range l.streams {
+		l.containers[i].Close()
 		s.Close()
 	}
 	if l.data != nil {
@@ -72,8 +81,8 @@ func (x *execution) report(o transform.Outcome, log *joblog.Stream) {
 	if o.Err != nil {
 		f := transform.AsFailure(o.Err)
 		x.say(log, f)
-		end.State, end.Class, end.Detail = state.ObjectFailed, string(f.Class), x.mask.text(f.Detail())
-		x.Log.Warn("an object failed", "job", x.job.Name, "object", o.Ref.String(), "class", f.Class, "error", x.mask.text(f.Detail()))
+		end.State, end.Class, end.Detail = state.ObjectFailed, string(f.Class), x.mask.Text(f.Detail())
+		x.Log.Warn("an object failed", "job", x.job.Name, "object", o.Ref.String(), "class", f.Class, "error", x.mask.Text(f.Detail()))
 		x.progress.ObjectsFailed.Add(1)
 	} else {
 		x.progress.ObjectsDone.Add(1)
@@ -84,7 +93,7 @@ func (x *execution) report(o transform.Outcome, log *joblog.Stream) {
 // note writes to the data-log, each line of the text in the form of BT-80.
 func (x *execution) note(log *joblog.Stream, text string) {
 	stamp := x.Now().UTC().Format("2006-01-02T15:04:05.000")
-	for line := range strings.SplitSeq(x.mask.text(text), "\n") {
+	for line := range strings.SplitSeq(x.mask.Text(text), "\n") {
 		log.Line(fmt.Sprintf("%s:[sagemaker logs]: %s", stamp, line))
 	}
 }

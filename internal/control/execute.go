@@ -9,6 +9,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
+	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
@@ -25,7 +26,7 @@ type execution struct {
 	waits    *waits
 	record   *recorder
 	feed     *feed
-	mask     *masker
+	mask     *joblog.Masker
 	// blueprint is what the job's instances are made of.
 	blueprint *fleet.Blueprint
 	// lost says that a runtime went away under the job.
@@ -62,8 +63,8 @@ func (c *Control) execute(ctx context.Context, j resource.TransformJob, r *run) 
 		result.Worst = graver(result.Worst, x.broken[0])
 	}
 	if result.Worst != nil {
-		result.Worst.Text = x.mask.text(result.Worst.Text)
-		result.Worst.Whole = x.mask.text(result.Worst.Whole)
+		result.Worst.Text = x.mask.Text(result.Worst.Text)
+		result.Worst.Whole = x.mask.Text(result.Worst.Whole)
 	}
 	return &result
 }

@@ -2,30 +2,26 @@ package control
 
 import (
 	"regexp"
-	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 )
 
 // secretName matches the names of environment variables whose values must not be
 // shown, wherever a container may have printed them.
 var secretName = regexp.MustCompile(`(?i)secret|passw|token|api_?key|access_?key|credential|private`)
 
-// masker hides the values of a job's secret environment variables.
-type masker struct{ values *strings.Replacer }
-
 // shortestSecret keeps values like "1" from masking half a text.
 const shortestSecret = 4
 
-func newMasker(environments ...map[string]string) *masker {
-	var pairs []string
+// newMasker hides the values of a job's secret environment variables.
+func newMasker(environments ...map[string]string) *joblog.Masker {
+	var secrets []string
 	for _, env := range environments {
 		for name, value := range env {
 			if len(value) >= shortestSecret && secretName.MatchString(name) {
-				pairs = append(pairs, value, "****")
+				secrets = append(secrets, value)
 			}
 		}
 	}
-	return &masker{values: strings.NewReplacer(pairs...)}
+	return joblog.NewMasker(secrets)
 }
-
-// text hides what is secret in s.
-func (m *masker) text(s string) string { return m.values.Replace(s) }

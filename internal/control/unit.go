@@ -32,7 +32,7 @@ func (c *Control) startUnit(e resource.Endpoint, o *host, i resource.EndpointIns
 	c.hosting.wait.Go(func() {
 		defer cancel()
 		s := &unitStart{Control: c, endpoint: e, host: o, unit: u}
-		reason := s.mask().text(s.run(ctx))
+		reason := s.mask().Text(s.run(ctx))
 		o.mu.Lock()
 		if u.state == endpoint.Stopping || ctx.Err() != nil {
 			u.state = endpoint.Gone
@@ -144,7 +144,7 @@ func (s *unitStart) run(ctx context.Context) (reason string) {
 }
 
 // mask hides the values of the model's secret variables.
-func (s *unitStart) mask() *masker {
+func (s *unitStart) mask() *joblog.Masker {
 	_, model := s.variant()
 	var all []map[string]string
 	for _, c := range model.All() {
@@ -320,7 +320,7 @@ func failureText(variant string, err error) string {
 // openUnitLogs opens the streams of the instance's containers (OB-21).
 func (s *unitStart) openUnitLogs(model resource.ModelSpec) (*logs, error) {
 	name := s.unit.group.Variant + "/i-" + strings.TrimPrefix(s.unit.id, "endpoint-")[:17]
-	l := &logs{}
+	l, mask := &logs{}, s.mask()
 	for k := range model.All() {
 		stream := name
 		if len(model.Containers) > 0 {
@@ -331,7 +331,7 @@ func (s *unitStart) openUnitLogs(model resource.ModelSpec) (*logs, error) {
 			l.close()
 			return nil, err
 		}
-		l.containers, l.since = append(l.containers, w), append(l.since, time.Time{})
+		l.add(mask, w, time.Time{})
 	}
 	return l, nil
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/api"
@@ -49,6 +50,7 @@ type Daemon struct {
 	tls      *certificate // nil serves without TLS
 	server   *http.Server
 	control  *control.Control
+	logs     *joblog.Dir
 	closers  []func() error // in the order of opening
 }
 
@@ -87,9 +89,16 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	if err != nil {
 		return err
 	}
-	logs := joblog.New(filepath.Join(d.data, "logs", "TransformJobs"), time.Now)
+	c := d.Config
+	logSecret, err := store.Secret(ctx, "log-token")
+	if err != nil {
+		return err
+	}
+	d.logs = joblog.New(filepath.Join(d.data, "logs"), joblog.Limits{
+		Age: time.Duration(c.LogDays) * 24 * time.Hour, Total: int64(c.LogTotalMB) << 20, Stream: int64(c.LogStreamMB) << 20,
+	}, time.Now)
 	models, err := modelcache.Open(modelcache.Options{
-		Dir: filepath.Join(d.data, "models"), Store: objects, Bytes: int64(d.Config.ModelCacheGB) << 30, Log: d.Log, Now: time.Now,
+		Dir: filepath.Join(d.data, "models"), Store: objects, Bytes: int64(c.ModelCacheGB) << 30, Log: d.Log, Now: time.Now,
 	})
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "the folder of the model cache in %s cannot be used", d.data)
@@ -98,7 +107,6 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	if err != nil {
 		return err
 	}
-	c := d.Config
 	room, err := openCapacity(c)
 	if err != nil {
 		return err
@@ -111,7 +119,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace, StartupTimeout: c.EndpointStartup, DrainTime: c.DrainTime,
 		InvokeTimeout: c.InvokeTimeout, InvokeBytes: int64(c.InvokeMB) << 20, InvokeWaiting: c.InvokeWaiting,
 		WakeWait: c.WakeWait, KeepAlive: c.KeepAlive, WarmTime: c.WarmTime, Router: routes,
-		State: store, Objects: objects, Logs: logs, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
+		State: store, Objects: objects, Logs: d.logs, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
 		Fleet: fleet.New(fleet.Options{
 			Driver: runtimes, Models: models, Remap: remap(c.Remap), Work: filepath.Join(d.data, "work", "instances"),
 			StopGrace: c.StopGrace, Patience: c.RuntimePatience, Log: d.Log, Now: time.Now,
@@ -120,16 +128,18 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	if err != nil {
 		return err
 	}
+	port := api.New(api.Options{
+		Control: d.control, Router: routes, S3: s3, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
+		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
+	})
 	d.server = &http.Server{
-		Handler: api.New(api.Options{
-			Control: d.control, Router: routes, S3: s3, Logs: logs, Keys: d.secretOf, Open: d.open,
-			Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
-		}),
+		Handler:           port,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug),
 	}
+	d.server.RegisterOnShutdown(port.Drain)
 	return nil
 }
 
@@ -244,6 +254,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	go func() { served <- d.serve() }()
 	worked := make(chan error, 1)
 	go func() { worked <- d.control.Run(inner) }()
+	var keeper sync.WaitGroup
+	keeper.Go(func() { d.logs.Keep(inner, d.Log) })
 
 	var err error
 	select {
@@ -265,6 +277,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			err = errors.Join(err, e)
 		}
 	}
+	keeper.Wait()
 	return errors.Join(err, d.Close())
 }
 

@@ -24,6 +24,7 @@ const module = "github.com/sagebrush-ml/sagebrush/"
 // the same: a lower room must be testable without the higher one.
 var levels = map[string]int{
 	"internal/fault":               0,
+	"internal/logpattern":          0,
 	"internal/record":              0,
 	"internal/sigv4":               1, // faults only
 	"internal/reconcile":           0,

@@ -1,259 +1,324 @@
-// Package joblog keeps what the instances of a job print, and the job's
-// data-logs, as plain files that survive the server. Each stream is bounded: it
-// keeps its newest lines in at most two files.
+// Package joblog keeps what instances print, and the data-logs of jobs, as plain
+// files that survive the server. It knows regions, log groups and streams under
+// the names that CloudWatch Logs has for them (OB-20, OB-21), and the path of a
+// stream says all three:
+//
+//	REGION/aws/sagemaker/TransformJobs/JOB/INSTANCE.log
+//	REGION/aws/sagemaker/TransformJobs/JOB/INSTANCE/data-log.log
+//	REGION/aws/sagemaker/Endpoints/ENDPOINT/VARIANT/INSTANCE.log
 //
 // A line on disk is its time, a blank and the text:
 //
-//	2026-11-24T07:30:00.123Z listening on :8080
+//	2026-11-24T07:30:00.123456Z listening on :8080
+//
+// No two lines of a Dir have the same time, and those of a stream rise: a line's
+// time is its Position, which stays true however files are rotated and removed.
+// A stream that has grown is put aside as .log.1, what was there as .log.2 and so
+// on; readers see one stream.
 package joblog
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
 
-// The bounds of a stream: a file is put aside when it has grown to fileBytes, and
-// a longer line is cut into several.
-const (
-	fileBytes = 8 << 20
-	lineBytes = 32 << 10
-)
+// Group is a log group of a region, under its name at AWS.
+type Group struct{ Region, Name string }
 
-// stampLayout is the time of a line, in UTC, with milliseconds.
-const stampLayout = "2006-01-02T15:04:05.000Z"
+// TransformJobs is the group of all transform jobs of a region (OB-20).
+func TransformJobs(region string) Group {
+	return Group{Region: region, Name: "/aws/sagemaker/TransformJobs"}
+}
 
-// Dir is a folder of jobs' streams. It is safe for concurrent use.
+// Place is where the streams of one job or one endpoint are: in a group, under
+// names that begin alike.
+type Place struct {
+	Group
+	Prefix string
+}
+
+// JobName is the place of a job's streams, "JOB/..." in the group of all (OB-20).
+func JobName(job resource.Key) Place {
+	return Place{Group: TransformJobs(job.Region), Prefix: job.Name + "/"}
+}
+
+// EndpointName is the place of an endpoint's streams, which has a group of its
+// own; their names are "VARIANT/INSTANCE" (OB-21).
+func EndpointName(endpoint resource.Key) Place {
+	return Place{Group: Group{Region: endpoint.Region, Name: "/aws/sagemaker/Endpoints/" + endpoint.Name}}
+}
+
+// Limits bound what is kept. Sweep enforces Age and Total, writing enforces Stream.
+type Limits struct {
+	Age    time.Duration // of a line, about, where its group says nothing else; 0 keeps for ever
+	Total  int64         // bytes of all streams together; 0 is without bound
+	Stream int64         // bytes of one stream, about; at least two files
+}
+
+// fileBytes is the size at which a file is put aside.
+const fileBytes = 8 << 20
+
+// Dir is a folder of groups. It is safe for concurrent use; no other process and
+// no other Dir may use the folder.
 type Dir struct {
-	root string
-	now  func() time.Time
-}
+	root   string
+	limits Limits
+	now    func() time.Time
 
-// JobName is the name under which a job's streams are kept.
-func JobName(job resource.Key) string {
-	k := job.Folded()
-	return k.Region + "/" + k.Name
-}
+	start sync.Once
+	last  atomic.Int64 // the newest Position given out
+	// writing is held while lines get their Positions and are written, so that who
+	// sees a line has seen all before it.
+	writing sync.Mutex
 
-// EndpointName is the name under which an endpoint's streams are kept.
-func EndpointName(endpoint resource.Key) string {
-	k := endpoint.Folded()
-	return k.Region + "/endpoints/" + k.Name
+	// files is held for reading while files are found and read, for writing while
+	// they are renamed or removed.
+	files sync.RWMutex
+	open  map[string]int // paths of streams being written, and by how many
+
+	armed atomic.Bool // somebody waits on wake
+	mu    sync.Mutex
+	wake  chan struct{}
 }
 
 // New makes a Dir over a folder, which is created when the first stream is.
-func New(root string, now func() time.Time) *Dir { return &Dir{root: root, now: now} }
-
-// Create opens a stream of a job for writing, behind what it holds already. Names
-// may hold slashes, as SageMaker's do: "i-0123/data-log".
-func (d *Dir) Create(job, stream string) (*Stream, error) {
-	path, err := d.path(job, stream)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	s := &Stream{path: path, now: d.now}
-	return s, s.open()
+func New(root string, limits Limits, now func() time.Time) *Dir {
+	return &Dir{root: root, limits: limits, now: now, open: map[string]int{}, wake: make(chan struct{})}
 }
 
-// path finds a stream's file, which never is outside the job's folder.
-func (d *Dir) path(job, stream string) (string, error) {
-	rel := filepath.Join(job, filepath.FromSlash(stream)+".log")
-	if !filepath.IsLocal(job) || !filepath.IsLocal(filepath.FromSlash(stream)) || !filepath.IsLocal(rel) {
-		return "", fmt.Errorf("%q of %q is not a log stream", stream, job)
-	}
-	return filepath.Join(d.root, rel), nil
-}
+// Position is the time of a line in microseconds since 1970, and so its place in
+// its stream. 0 is before all lines.
+type Position int64
 
-// Streams names a job's streams in order; a job without any has none.
-func (d *Dir) Streams(job string) ([]string, error) {
-	if !filepath.IsLocal(job) {
-		return nil, fmt.Errorf("%q is not a job", job)
-	}
-	base := filepath.Join(d.root, job)
-	var names []string
-	err := filepath.WalkDir(base, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || filepath.Ext(path) != ".log" {
-			return err
-		}
-		rel, err := filepath.Rel(base, path)
-		names = append(names, strings.TrimSuffix(filepath.ToSlash(rel), ".log"))
-		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	sort.Strings(names)
-	return names, err
-}
+// At makes a Position of a time.
+func At(t time.Time) Position { return Position(t.UnixMicro()) }
+
+// Time is the Position as a time.
+func (p Position) Time() time.Time { return time.UnixMicro(int64(p)).UTC() }
 
 // Line is one line of a stream.
 type Line struct {
-	At     time.Time
-	Stream string
+	Position
+	Stream string // its name in the group
 	Text   string
 }
 
-// Read gives all lines of a stream that are kept, oldest first.
-func (d *Dir) Read(job, stream string) ([]Line, error) {
-	path, err := d.path(job, stream)
+// Now is a Position behind all lines that were written and before all that will be.
+func (d *Dir) Now() Position {
+	d.start.Do(d.resume)
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	return Position(d.last.Load())
+}
+
+// resume begins behind the lines of earlier servers, whatever the clock says.
+func (d *Dir) resume() {
+	files, err := logFiles(d.root)
+	if err != nil || len(files) == 0 {
+		return
+	}
+	newest := slices.MaxFunc(files, func(a, b logFile) int { return a.modified.Compare(b.modified) })
+	d.raise(At(newest.modified))
+	if last, err := lastOf(newest.stream); err == nil {
+		d.raise(last)
+	}
+}
+
+// raise makes Positions that are given out later than one.
+func (d *Dir) raise(to Position) {
+	for old := d.last.Load(); old < int64(to) && !d.last.CompareAndSwap(old, int64(to)); old = d.last.Load() {
+	}
+}
+
+// stamp gives the Position of a line that is written now: later than all before.
+// d.writing is held.
+func (d *Dir) stamp() Position {
+	d.start.Do(d.resume)
+	now := d.now().UnixMicro()
+	for {
+		last := d.last.Load()
+		next := max(now, last+1)
+		if d.last.CompareAndSwap(last, next) {
+			return Position(next)
+		}
+	}
+}
+
+// The longest names of groups and streams that AWS allows, and what file systems
+// allow for one part of them, with room for our endings.
+const (
+	longestName = 512
+	longestPart = 200
+)
+
+// folder finds a group's folder, which never is outside the Dir.
+func (d *Dir) folder(g Group) (string, error) {
+	name, rooted := strings.CutPrefix(g.Name, "/")
+	if !rooted || !safe(name) || !safe(g.Region) || strings.Contains(g.Region, "/") {
+		return "", fmt.Errorf("%q is not a log group: %w", g.Region+g.Name, fs.ErrNotExist)
+	}
+	return filepath.Join(d.root, g.Region, filepath.FromSlash(name)), nil
+}
+
+// path finds a stream's file.
+func (d *Dir) path(g Group, stream string) (string, error) {
+	folder, err := d.folder(g)
+	if err != nil {
+		return "", err
+	}
+	if !safe(stream) {
+		return "", fmt.Errorf("%q is not a log stream: %w", stream, fs.ErrNotExist)
+	}
+	return filepath.Join(folder, filepath.FromSlash(stream)) + ending, nil
+}
+
+// ending is what names of files end in, before the number of one put aside.
+const ending = ".log"
+
+// safe reports whether a name of one or more parts can be a path below a folder,
+// and is the only name of that path.
+func safe(name string) bool {
+	if name == "" || len(name) > longestName || path.Clean(name) != name || !filepath.IsLocal(filepath.FromSlash(name)) {
+		return false
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if len(part) > longestPart || strings.ContainsFunc(part, func(r rune) bool { return r < ' ' || r == '\\' || r == ':' }) {
+			return false
+		}
+	}
+	return true
+}
+
+// StreamInfo is what is known of a stream without reading it.
+type StreamInfo struct {
+	Name     string
+	Modified time.Time // when it was last written to
+	Bytes    int64
+}
+
+// Streams lists the streams of a group whose names begin with a prefix, by name.
+// A group that is not there has none.
+func (d *Dir) Streams(g Group, prefix string) ([]StreamInfo, error) {
+	base, err := d.folder(g)
+	if err != nil {
+		return nil, nil
+	}
+	from := base
+	if i := strings.LastIndexByte(prefix, '/'); i >= 0 { // the folder that holds all of them
+		if !safe(prefix[:i]) {
+			return nil, nil
+		}
+		from = filepath.Join(base, filepath.FromSlash(prefix[:i]))
+	}
+	files, err := logFiles(from)
 	if err != nil {
 		return nil, err
 	}
-	var lines []Line
-	for _, file := range []string{path + ".1", path} {
-		data, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	found := map[string]StreamInfo{}
+	for _, f := range files {
+		rel, err := filepath.Rel(base, strings.TrimSuffix(f.stream, ending))
 		if err != nil {
 			return nil, err
 		}
-		lines = append(lines, parse(stream, data)...)
-	}
-	return lines, nil
-}
-
-// parse reads a file's lines; a last one that a crash cut short is left out.
-func parse(stream string, data []byte) []Line {
-	var lines []Line
-	for line := range bytes.Lines(data) {
-		stamp, text, ok := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
-		at, err := time.Parse(stampLayout, string(stamp))
-		if !ok || err != nil || line[len(line)-1] != '\n' {
+		name := filepath.ToSlash(rel)
+		if !strings.HasPrefix(name, prefix) {
 			continue
 		}
-		lines = append(lines, Line{At: at, Stream: stream, Text: string(text)})
-	}
-	return lines
-}
-
-// Stream is a stream being written. It is safe for concurrent use.
-type Stream struct {
-	path string
-	now  func() time.Time
-
-	mu   sync.Mutex
-	f    *os.File
-	size int64
-	part []byte // a line that has no end yet
-}
-
-// open opens the file for appending.
-func (s *Stream) open() error {
-	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return err
-	}
-	s.f, s.size = f, info.Size()
-	return nil
-}
-
-// Write takes what an instance printed, cuts it into lines and stamps each. It
-// always claims to have written everything, so that an instance never stalls on
-// a full disk.
-func (s *Stream) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := len(p)
-	for len(p) > 0 {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			s.part = append(s.part, p...)
-			break
+		s := found[name]
+		s.Name, s.Bytes = name, s.Bytes+f.size
+		if f.modified.After(s.Modified) {
+			s.Modified = f.modified
 		}
-		s.part = append(s.part, p[:i]...)
-		s.flush()
-		p = p[i+1:]
+		found[name] = s
 	}
-	for len(s.part) > lineBytes {
-		rest := bytes.Clone(s.part[lineBytes:])
-		s.part = s.part[:lineBytes]
-		s.flush()
-		s.part = rest
+	all := make([]StreamInfo, 0, len(found))
+	for _, s := range found {
+		all = append(all, s)
 	}
-	return n, nil
+	slices.SortFunc(all, func(a, b StreamInfo) int { return cmp.Compare(a.Name, b.Name) })
+	return all, nil
 }
 
-// Line writes one line of text; newlines in it begin further ones.
-func (s *Stream) Line(text string) { s.Write([]byte(text + "\n")) }
-
-// flush writes the line at hand.
-func (s *Stream) flush() {
-	if s.f == nil {
-		s.part = s.part[:0]
-		return
-	}
-	line := s.now().UTC().AppendFormat(nil, stampLayout)
-	line = append(append(line, ' '), clean(s.part)...)
-	line = append(line, '\n')
-	s.part = s.part[:0]
-	n, _ := s.f.Write(line)
-	if s.size += int64(n); s.size > fileBytes {
-		s.rotate()
-	}
+// logFile is a file of a stream.
+type logFile struct {
+	path     string
+	stream   string // the path of the one being written
+	size     int64
+	modified time.Time
 }
 
-// rotate puts the file aside, over the one that was put aside before.
-func (s *Stream) rotate() {
-	s.f.Close()
-	s.f = nil
-	if err := os.Rename(s.path, s.path+".1"); err != nil {
-		os.Remove(s.path)
-	}
-	// Without a file the stream drops what comes: an instance must not stall.
-	_ = s.open()
-}
-
-// clean makes a line safe to show in a terminal: control characters other than
-// the tab, and bytes that are not UTF-8, become the replacement character.
-func clean(b []byte) []byte {
-	b = bytes.TrimSuffix(b, []byte("\r"))
-	safe := utf8.Valid(b) && bytes.IndexFunc(b, isControl) < 0
-	if safe {
-		return b
-	}
-	return bytes.Map(func(r rune) rune {
-		if isControl(r) {
-			return utf8.RuneError
+// logFiles lists the files of all streams below a folder; one that is not there
+// has none.
+func logFiles(folder string) (all []logFile, err error) {
+	err = filepath.WalkDir(folder, func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return ignoreMissing(err) // swept meanwhile
 		}
-		return r
-	}, b)
+		stream, ok := streamOf(file)
+		if !ok {
+			return nil
+		}
+		info, err := e.Info()
+		if err == nil {
+			all = append(all, logFile{file, stream, info.Size(), info.ModTime()})
+		}
+		return ignoreMissing(err)
+	})
+	return all, err
 }
 
-func isControl(r rune) bool { return (r < ' ' && r != '\t') || (r >= 0x7F && r < 0xA0) }
-
-// Close writes a line that has no end yet and closes the file.
-func (s *Stream) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.part) > 0 {
-		s.flush()
-	}
-	if s.f == nil {
+// ignoreMissing forgives that a file is gone.
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	err := s.f.Close()
-	s.f = nil
 	return err
 }
 
-var _ io.WriteCloser = (*Stream)(nil)
+// HasStream reports whether a stream is there.
+func (d *Dir) HasStream(g Group, stream string) bool {
+	file, err := d.path(g, stream)
+	if err != nil {
+		return false
+	}
+	d.files.RLock()
+	defer d.files.RUnlock()
+	for _, f := range segments(file) {
+		if _, err := os.Stat(f); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Changed gives a channel that is closed when something is written after this
+// call. Whoever follows calls it, reads what there is, and then waits.
+func (d *Dir) Changed() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.armed.Store(true)
+	return d.wake
+}
+
+// tell wakes whoever waits. It costs writers next to nothing when nobody does.
+func (d *Dir) tell() {
+	if !d.armed.CompareAndSwap(true, false) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.wake)
+	d.wake = make(chan struct{})
+}

@@ -22,7 +22,8 @@ def logs(text):
     request = botocore.awsrequest.AWSRequest("GET", "%s/-/api/v1/transform-jobs/%s/logs" % (URL, name(text)))
     botocore.auth.SigV4Auth(botocore.session.get_session().get_credentials(), "sagemaker", "us-east-1").add_auth(request)
     answer = urllib.request.urlopen(urllib.request.Request(request.url, headers=dict(request.headers)))
-    return [l["text"].split("[sagemaker logs]: ")[1] for l in json.load(answer)["lines"] if l["stream"].endswith("/data-log")]
+    lines = [json.loads(line) for line in answer]
+    return [l["text"].split("[sagemaker logs]: ")[1] for l in lines if l["stream"].endswith("/data-log")]
 
 
 class Containers(unittest.TestCase):

@@ -3,7 +3,9 @@
 Variables of the model change it. SLOW is how many seconds an answer takes. BAD is
 a text: what becomes of a request that contains it says HOW, which is a status to
 answer, or hang, exit, endless (a body without end) or garbage (no HTTP), the first
-TIMES times, or always. UNREADY makes /ping answer that status.
+TIMES times, or always. UNREADY makes /ping answer that status. TALK is how many
+lines it prints over the first answers; it then prints its API_TOKEN, once whole and
+once in two writes.
 """
 import http.server
 import os
@@ -13,6 +15,18 @@ import time
 SLOW = float(os.environ.get("SLOW", "0"))
 BAD, HOW = os.environ.get("BAD", "").encode(), os.environ.get("HOW", "")
 left = int(os.environ.get("TIMES", "1000000"))
+talk = iter(range(int(os.environ.get("TALK", "0"))))
+
+
+def say(text):
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def speak():
+    """A few lines of those that are left to print."""
+    for _, i in zip(range(5), talk):
+        say("talking %d\n" % i)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -24,6 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         global left
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        speak()
         time.sleep(SLOW)
         if BAD and BAD in body and left > 0:
             left -= 1
@@ -62,5 +77,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 if __name__ == "__main__":
     if sys.argv[1:] != ["serve"]:
         sys.exit("the only argument is serve")
+    if "API_TOKEN" in os.environ:
+        token = os.environ["API_TOKEN"]
+        say("my token is %s\n" % token)
+        say("in two pieces: " + token[:5])
+        time.sleep(0.05)
+        say(token[5:] + "\n")
     address = (os.environ.get("SAGEBRUSH_BIND_HOST", ""), int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080")))
     http.server.ThreadingHTTPServer(address, Handler).serve_forever()

@@ -176,13 +176,11 @@ func (s *server) list(t *testing.T, bucket, prefix string) map[string]stored {
 func (s *server) dataLog(t *testing.T, name string) (texts []string) {
 	t.Helper()
 	answer, _ := s.must(t, http.MethodGet, fmt.Sprintf("/-/api/v1/transform-jobs/%s/logs", name), nil)
-	var logs struct {
-		Lines []struct{ Stream, Text string }
-	}
-	if err := json.Unmarshal(answer, &logs); err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range logs.Lines {
+	for lines := json.NewDecoder(bytes.NewReader(answer)); lines.More(); {
+		var l struct{ Stream, Text string }
+		if err := lines.Decode(&l); err != nil {
+			t.Fatal(err)
+		}
 		if _, text, ok := strings.Cut(l.Text, ":[sagemaker logs]: "); ok && strings.HasSuffix(l.Stream, "/data-log") {
 			texts = append(texts, text)
 		}
