@@ -82,7 +82,7 @@ func (c *Conn) stream(ctx context.Context, l *link, head []byte, src io.Reader, 
 		c.drop()
 	}
 	l.rd.src = l.conn
-	l.used, l.usedAt = true, time.Now()
+	l.used = true
 	switch _, answered := err.(*StatusError); {
 	case err != nil && ctx.Err() != nil:
 		err = context.Cause(ctx)
@@ -210,6 +210,7 @@ func (m *movingConn) Write(p []byte) (int, error) {
 
 func (m *movingConn) moved(n int) {
 	if n > 0 {
-		m.c.extend(m.l, m.c.in.opts.Retry.Timeout)
+		timeout := m.c.in.opts.Retry.Timeout
+		m.c.extend(m.l, time.Now().Add(timeout), timeout)
 	}
 }
