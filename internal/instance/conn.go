@@ -157,7 +157,7 @@ func (c *Conn) receive(l *link, dst []byte, limit int64) ([]byte, error) {
 		}
 		return dst, err
 	}
-	l.used, l.usedAt = true, time.Now()
+	l.used = true
 	if !l.settle() || !c.ans.keepAlive || l.rd.r != l.rd.w {
 		c.drop()
 	}
@@ -169,8 +169,8 @@ func (c *Conn) ready(ctx context.Context, timeout time.Duration) (*link, error) 
 	if c.in.exited() {
 		return nil, errEnded
 	}
-	l := c.link
-	if l != nil && l.gone() {
+	l, now := c.link, time.Now() // the one look at the clock that a request costs
+	if l != nil && l.gone(now) {
 		c.drop()
 		l = nil
 	}
@@ -179,8 +179,10 @@ func (c *Conn) ready(ctx context.Context, timeout time.Duration) (*link, error) 
 		if l, err = c.dial(ctx, timeout); err != nil {
 			return nil, err
 		}
+		now = time.Now()
 	}
-	c.extend(l, timeout)
+	l.usedAt = now
+	c.extend(l, now.Add(timeout), timeout)
 	// The context's end closes the link, or it came before the link was there.
 	if ctx.Err() != nil {
 		c.drop()
@@ -206,11 +208,10 @@ func (c *Conn) dial(ctx context.Context, timeout time.Duration) (*link, error) {
 	return l, nil
 }
 
-// extend moves the deadline of a link. It sets it further than it must, so that
-// a busy link does not set it for each request.
-func (c *Conn) extend(l *link, timeout time.Duration) {
+// extend moves the deadline of a link to want, which is timeout from now. It sets it
+// further than it must, so that a busy link does not set it for each request.
+func (c *Conn) extend(l *link, want time.Time, timeout time.Duration) {
 	slack := min(time.Second, timeout/8)
-	want := time.Now().Add(timeout)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended { // instanceEnded has set a nearer one

@@ -18,7 +18,7 @@ type link struct {
 	// used tells that an answer has come over this link before: the container may
 	// have closed it since, which says nothing about the next request.
 	used     bool
-	usedAt   time.Time
+	usedAt   time.Time // when the last request began
 	deadline time.Time
 
 	// writing receives the result of the goroutine that sends what the socket
@@ -48,15 +48,16 @@ func (l *link) send(m message) error {
 	return l.rd.fill()
 }
 
-// idleTime is after how much idleness a link is looked at before it is trusted
-// with a request. In a busy link this would be a system call for nothing.
+// idleTime is how long after the beginning of the last request a link is looked at
+// before it is trusted with another. In a busy link this would be a system call for
+// nothing.
 const idleTime = 5 * time.Millisecond
 
 // gone reports whether the container has closed a link that was idle, or has
 // sent something that nobody asked for. A link that is closed just now is only
 // found out by send.
-func (l *link) gone() bool {
-	return l.used && l.raw != nil && time.Since(l.usedAt) > idleTime && !l.raw.quiet()
+func (l *link) gone(now time.Time) bool {
+	return l.used && l.raw != nil && now.Sub(l.usedAt) > idleTime && !l.raw.quiet()
 }
 
 // write starts the goroutine that sends the rest of a request.

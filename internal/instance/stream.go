@@ -99,7 +99,7 @@ func (c *Conn) stream(ctx context.Context, l *link, up *upload, begin func(Head)
 		c.drop()
 	}
 	l.rd.src = l.conn
-	l.used, l.usedAt = true, time.Now()
+	l.used = true
 	switch _, answered := err.(*StatusError); {
 	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -138,7 +138,7 @@ func (c *Conn) pass(l *link, extend time.Duration, begin func(Head) (io.Writer, 
 		n, err := c.body.Read(buf)
 		if n > 0 {
 			if extend > 0 {
-				c.extend(l, extend)
+				c.extend(l, time.Now().Add(extend), extend)
 			}
 			if _, err := w.Write(buf[:n]); err != nil {
 				return &sinkError{err}
@@ -245,6 +245,6 @@ func (m *movingConn) Write(p []byte) (int, error) {
 
 func (m *movingConn) moved(n int) {
 	if n > 0 {
-		m.c.extend(m.l, m.timeout)
+		m.c.extend(m.l, time.Now().Add(m.timeout), m.timeout)
 	}
 }

@@ -157,7 +157,13 @@ func singleRecord(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	script := filepath.Join(b.tmp, "post.lua")
-	lua := fmt.Sprintf("wrk.method = %q\nwrk.body = %q\nwrk.headers[%q] = %q\n", "POST", row, "Content-Type", "text/csv")
+	// wrk's requests have the headers of a job's, so that the server has as much to read.
+	lua := fmt.Sprintf("wrk.method = %q\nwrk.body = %q\n", "POST", row)
+	for _, field := range [][2]string{
+		{"Host", "169.254.255.131:8080"}, {"User-Agent", "Go-http-client/1.1"}, {"Accept", "*/*"}, {"Content-Type", "text/csv"},
+	} {
+		lua += fmt.Sprintf("wrk.headers[%q] = %q\n", field[0], field[1])
+	}
 	if err := os.WriteFile(script, []byte(lua), 0o600); err != nil {
 		return err
 	}
