@@ -231,6 +231,7 @@ func (u *upstream) abort() {
 func (u *upstream) rest() {
 	b := u.backend
 	u.client = nil
+	u.relay.end(&u.l.pool)
 	if b.gone || u.hup || u.readable || u.out.pending() || u.l.stopping || len(b.idle) >= u.l.front.options.MaxIdle {
 		u.close()
 		return

@@ -22,7 +22,7 @@ type call struct {
 }
 
 // begin forgets the call before.
-func (k *call) begin(c *client) {
+func (k *call) begin() {
 	k.target.reset()
 	k.answer.reset()
 	k.outcome.reset()
@@ -35,14 +35,23 @@ func (k *call) end(c *client) {
 	c.l.pool.put(k.req)
 	k.req, k.body = nil, nil
 	k.target.Ref = nil
+	for _, b := range []*[]byte{(*[]byte)(&k.target.Fields), (*[]byte)(&k.target.Extra), (*[]byte)(&k.answer.Fields), &k.answer.Body, &k.outcome.Body} {
+		if cap(*b) > maxKept {
+			*b = nil
+		}
+	}
 }
+
+// maxKept is how long a buffer may be that a client's connection keeps for the next
+// request.
+const maxKept = 4 << 10
 
 // forward sends the request to call.target. body is what has come of it, all of it
 // if whole.
 func (c *client) forward(body []byte, whole bool) {
 	k := &c.call
 	k.forwarded = true
-	k.begun = c.l.clock()
+	k.begun = c.l.now
 	length := int64(c.need - c.headLen)
 	k.req = appendRequest(c.l.pool.get(smallestBuffer+min(len(body), inline)), &k.target, length)
 	c.phase = answering
@@ -176,7 +185,7 @@ func (k *call) fail(c *client, why Failure, quiet bool) {
 // complete is called with the last byte of the container's answer.
 func (k *call) complete(c *client) {
 	o := &k.outcome
-	o.Total = c.l.clock() - k.begun
+	o.Total = c.l.now - k.begun
 	k.up = nil
 	k.forwarded = false
 	if k.started {

@@ -18,7 +18,7 @@ type client struct {
 
 	// The request whose body is gathered: its head's length, and the whole one.
 	headLen, need int
-	reserved      int64 // of front.reserved, for that
+	reserved      int64 // what of front.reserved is in's
 
 	call call
 }
@@ -70,6 +70,10 @@ func (c *client) await(what waiting) {
 	c.l.wheel.set(&c.timer, c.l.now+d)
 }
 
+// maxRounds is how often something is done for one connection before it is the turn
+// of the others.
+const maxRounds = 64
+
 // lingerTime is how long a client may take to end a connection that is over. If it
 // were closed at once, what the client still sends would make its kernel throw away
 // the answer that it has not read.
@@ -113,7 +117,11 @@ func (c *client) again() {
 
 // serve reads and starts requests until there is nothing more to do.
 func (c *client) serve() {
-	for c.phase == reading && !c.closed {
+	for round := 0; c.phase == reading && !c.closed; round++ {
+		if round == maxRounds {
+			c.again() // others are waiting
+			break
+		}
 		if have := len(c.in.bytes()); have > 0 && have >= c.need && c.step() {
 			continue
 		}
@@ -157,7 +165,12 @@ func (c *client) fill() bool {
 	}
 	// A long body's room grows as it comes, so that its announcement alone takes none.
 	have := len(c.in.bytes())
-	n, wait := c.read(c.in.room(c.l, max(min(c.need, 2*have, have+readSize), have+smallestBuffer)))
+	room := c.in.room(c.l, max(min(c.need, 2*have, have+readSize), have+smallestBuffer))
+	if !c.reserve() {
+		c.refuse(&refusal{503, "ServiceUnavailable", "The bodies of too many requests are in memory; try again."})
+		return false
+	}
+	n, wait := c.read(room)
 	if n > 0 {
 		c.in.read(n)
 		return true
@@ -212,10 +225,6 @@ func (c *client) admit(head *headReader, n int, intake Intake) bool {
 		c.need = n + int(length)
 		c.start(head, data[n:c.need], true)
 	case intake.Whole || length <= inline:
-		if length > inline && !c.reserve(length) {
-			c.refuse(&refusal{503, "ServiceUnavailable", "Too many bodies of requests are in memory; try again."})
-			return true
-		}
 		c.need = n + int(length)
 		return false
 	default:
@@ -229,7 +238,7 @@ func (c *client) admit(head *headReader, n int, intake Intake) bool {
 func (c *client) start(head *headReader, body []byte, whole bool) {
 	l := c.l
 	c.last = head.close || l.stopping
-	c.call.begin(c)
+	c.call.begin()
 	l.request = Request{Head: head.Head, Body: body, Whole: whole}
 	switch l.handler.Route(&l.request, &c.call.target, &c.call.answer) {
 	case Reply:
@@ -242,13 +251,17 @@ func (c *client) start(head *headReader, body []byte, whole bool) {
 	l.request = Request{}
 }
 
-// reserve takes n bytes of what bodies may take in memory, all together.
-func (c *client) reserve(n int64) bool {
-	if c.l.front.reserved.Add(n) > c.l.front.options.MaxBuffered {
-		c.l.front.reserved.Add(-n)
+// reserve counts a large buffer against what all of them may take.
+func (c *client) reserve() bool {
+	more := int64(cap(c.in.buf)) - c.reserved
+	if c.in.borrowed || cap(c.in.buf) <= 2*inline || more <= 0 {
+		return true
+	}
+	if c.l.front.reserved.Add(more) > c.l.front.options.MaxBuffered {
+		c.l.front.reserved.Add(-more)
 		return false
 	}
-	c.reserved = n
+	c.reserved += more
 	return true
 }
 
@@ -261,7 +274,7 @@ func (c *client) unreserve() {
 
 // refuse answers a request that is none of the Handler's, and ends the connection.
 func (c *client) refuse(r *refusal) {
-	c.call.begin(c)
+	c.call.begin()
 	c.call.answer.Error(r.status, r.code, r.message)
 	c.last = true
 	c.in.take(len(c.in.bytes()))

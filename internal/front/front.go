@@ -44,8 +44,8 @@ type Options struct {
 	MaxConnections int
 	// MaxIdle bounds how many of those are kept for the next call; 0 is 256.
 	MaxIdle int
-	// MaxBuffered bounds the bytes of bodies over 32 KiB that wait in memory until
-	// they are whole; 0 is 512 MiB.
+	// MaxBuffered bounds the memory of the bodies that are longer than 64 KiB and wait
+	// until they are whole; 0 is 512 MiB.
 	MaxBuffered int64
 }
 

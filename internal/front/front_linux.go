@@ -27,7 +27,7 @@ type Front struct {
 	stop     sync.Once
 }
 
-// New begins to serve. A listener that is not TCP's is given to net/http whole.
+// New begins to serve. The listener must be TCP's.
 func New(o Options) (*Front, error) {
 	f := &Front{options: o.withDefaults(), begun: time.Now(), rest: newHanded(o.Listener.Addr())}
 	for range f.options.Loops {

@@ -14,7 +14,7 @@ import (
 // Its methods are called on the event loops, several of them at a time. They must
 // not block: what has to wait (for an instance to start, for a disk) is answered
 // with Elsewhere. Nothing that they are given may be kept when they return, except
-// Target.Ref, which is the Handler's own.
+// Target.Ref, which is the Handler's own. A panic in them is the end of the process.
 type Handler interface {
 	// Takes says whether a request is for Route. It is asked when the head of a
 	// request for /endpoints/NAME/invocations is complete, and must not allocate.

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"encoding/binary"
 )
 
 // Bounds of heads, of requests and of answers.
@@ -223,7 +224,7 @@ func cutField(line []byte) (f Field, ok bool) {
 	}
 	f.Name = line[:colon]
 	for _, ch := range f.Name {
-		if charClass[ch]&token == 0 {
+		if !tokens[ch] {
 			return f, false
 		}
 	}
@@ -234,13 +235,28 @@ func cutField(line []byte) (f Field, ok bool) {
 	for n := len(value); n > 0 && (value[n-1] == ' ' || value[n-1] == '\t'); n-- {
 		value = value[:n-1]
 	}
-	for _, ch := range value {
-		if charClass[ch]&text == 0 {
-			return f, false
+	f.Value = value
+	return f, plainText(value)
+}
+
+// plainText reports whether value has no control characters but tabs. It looks at
+// eight bytes at a time: signatures and tokens are long.
+func plainText(value []byte) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(value); i += 8 {
+		x := binary.LittleEndian.Uint64(value[i:])
+		y := x ^ 0x7f*ones
+		if ((x-' '*ones)&^x|(y-ones)&^y)&tops != 0 {
+			break // a control character, or one of these bits stands too near to one
 		}
 	}
-	f.Value = value
-	return f, true
+	for ; i < len(value); i++ {
+		if ch := value[i]; ch < ' ' && ch != '\t' || ch == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // parseLength reads a Content-Length: digits alone, at most 18 of them.
@@ -269,21 +285,10 @@ func hasToken(list []byte, lower string) bool {
 	return false
 }
 
-// What a byte may be part of.
-const (
-	token = 1 << iota // a name
-	text              // a value
-)
-
-// charClass tells for each byte what it may be part of.
-var charClass = func() (t [256]uint8) {
+// tokens tells which bytes a name may have.
+var tokens = func() (t [256]bool) {
 	for ch := range 256 {
-		if ch >= ' ' && ch != 0x7f || ch == '\t' {
-			t[ch] |= text
-		}
-		if alphanumeric(byte(ch)) || ch != 0 && bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(ch)) >= 0 {
-			t[ch] |= token
-		}
+		t[ch] = alphanumeric(byte(ch)) || ch != 0 && bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(ch)) >= 0
 	}
 	return t
 }()

@@ -246,7 +246,11 @@ func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	onBoth(t, nil, func(t *testing.T, s side) {
 		box := newContainer(t, map[string]script{
-			"/unread": rawEnd("HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch"), // CC-60
+			"/unread": func(w net.Conn, r *http.Request, body []byte) bool { // CC-60
+				io.WriteString(w, "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch")
+				io.Copy(io.Discard, w)
+				return false
+			},
 		})
 		s.desk.set("unread", endpoint{addr: box.addr(), stream: true})
 		c := dialTo(t, s.addr)

@@ -254,21 +254,22 @@ func TestBounds(t *testing.T) {
 	box := newContainer(t, scripts())
 	t.Run("bodies in memory", func(t *testing.T) {
 		t.Parallel()
-		s := startFront(t, newDesk(), func(o *Options) { o.MaxBuffered = 1 << 20 })
+		s := startFront(t, newDesk(), func(o *Options) { o.MaxBuffered = 5 << 20 / 2 })
 		s.desk.set("echo", endpoint{addr: box.addr()})
 		c := dialTo(t, s.addr)
-		io.WriteString(c, invoke("echo", big)[:100_000])
-		for s.loop.reserved.Load() == 0 {
+		long := invoke("echo", big+big[:1<<19])
+		io.WriteString(c, long[:len(long)-1]) // takes 2 MiB
+		for s.loop.reserved.Load() < 2<<20 {
 			time.Sleep(time.Millisecond)
 		}
-		if resp, _ := exchangeOn(t, s.addr, invoke("echo", big)[:100_000]); resp.StatusCode != 503 {
+		if resp, _ := exchangeOn(t, s.addr, invoke("echo", big)); resp.StatusCode != 503 {
 			t.Errorf("status %d", resp.StatusCode)
 		}
 		if resp, _ := exchangeOn(t, s.addr, invoke("echo", "small")); resp.StatusCode != 200 {
 			t.Errorf("a small one: status %d", resp.StatusCode)
 		}
-		io.WriteString(c, invoke("echo", big)[100_000:])
-		if resp, body := answerOf(t, bufio.NewReader(c)); resp.StatusCode != 200 || body != big {
+		io.WriteString(c, long[len(long)-1:])
+		if resp, body := answerOf(t, bufio.NewReader(c)); resp.StatusCode != 200 || len(body) != 3<<19 {
 			t.Errorf("the first one: status %d", resp.StatusCode)
 		}
 		if n := s.loop.reserved.Load(); n != 0 {

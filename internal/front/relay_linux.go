@@ -45,9 +45,10 @@ func (u *upstream) read() {
 			u.ended()
 			return
 		}
+		u.l.tick()
 		if !u.relay.first {
 			u.relay.first = true
-			c.call.outcome.FirstByte = u.l.clock() - c.call.begun
+			c.call.outcome.FirstByte = u.l.now - c.call.begun
 		}
 		if !u.take(u.l.buf[:n]) {
 			return

@@ -84,7 +84,9 @@ func appendCanonicalName(b []byte, name string) []byte {
 }
 
 func appendTrimmed(b []byte, value string) []byte {
-	value = strings.Trim(value, " \t\r\n")
+	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') {
+		value = strings.Trim(value, " \t\r\n")
+	}
 	if !strings.Contains(value, "  ") {
 		return append(b, value...)
 	}

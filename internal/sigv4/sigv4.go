@@ -193,8 +193,8 @@ func (s *Signature) dateFromHeader(h http.Header) error {
 }
 
 func (s *Signature) setTime(stamp string) error {
-	t, err := time.Parse(timeLayout, stamp)
-	if err != nil || len(stamp) != len(timeLayout) {
+	t, ok := parseStamp(stamp)
+	if !ok {
 		return incomplete("The date of the request must have the form yyyymmddThhmmssZ.")
 	}
 	if stamp[:len(dayLayout)] != s.Scope.Date {
@@ -202,6 +202,38 @@ func (s *Signature) setTime(stamp string) error {
 	}
 	s.Time, s.timestamp = t, stamp
 	return nil
+}
+
+// parseStamp reads a time of timeLayout, as time.Parse does, which is slow enough to
+// be seen in the cost of an invocation.
+func parseStamp(s string) (t time.Time, ok bool) {
+	if len(s) != len(timeLayout) || s[8] != 'T' || s[15] != 'Z' {
+		return t, false
+	}
+	var part [6]int // year, month, day, hour, minute, second
+	at := 0
+	for i := range part {
+		digits := 2
+		switch i {
+		case 0:
+			digits = 4
+		case 3:
+			at++ // the T
+		}
+		for range digits {
+			d := s[at] - '0'
+			if d > 9 {
+				return t, false
+			}
+			part[i] = part[i]*10 + int(d)
+			at++
+		}
+	}
+	t = time.Date(part[0], time.Month(part[1]), part[2], part[3], part[4], part[5], 0, time.UTC)
+	// Date carries over what is out of range; time.Parse refuses it.
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	return t, part == [6]int{year, int(month), day, hour, minute, second}
 }
 
 // splitCredential takes key/date/region/service/aws4_request apart from the
@@ -235,15 +267,22 @@ func decodeMAC(dst *[32]byte, s string) bool {
 	if len(s) != hexSumLen {
 		return false
 	}
+	bad := byte(0)
 	for i := range dst {
-		hi, lo := unhex(s[2*i]), unhex(s[2*i+1])
-		if hi > 15 || lo > 15 {
-			return false
-		}
-		dst[i] = hi<<4 | lo
+		hi, lo := hexDigits[s[2*i]], hexDigits[s[2*i+1]]
+		bad |= hi | lo
+		dst[i] = hi<<4 | lo&15
 	}
-	return true
+	return bad < 16
 }
+
+// hexDigits gives the value of each hexadecimal digit, and 255 for other bytes.
+var hexDigits = func() (t [256]byte) {
+	for ch := range t {
+		t[ch] = unhex(byte(ch))
+	}
+	return t
+}()
 
 // unhex gives the value of a hexadecimal digit, or more than 15.
 func unhex(c byte) byte {
