@@ -7,7 +7,8 @@
 // the Handler names, and the answer is passed on as it comes. Everything else (TLS,
 // HTTP/2, HTTP/1.0, Expect, Upgrade, chunked requests, other paths) goes with its
 // connection, and with the bytes that have been read, to the listener that Rest
-// gives, for good.
+// gives, for good. A client that ends its sending, if only that, is taken for gone,
+// and its call is cancelled.
 //
 // Portable is the same over net/http. It serves the invocations on connections that
 // went to net/http, and all of them where there are no loops: on other systems than

@@ -26,6 +26,11 @@ const (
 	amzDate     = "X-Amz-Date"
 	amzToken    = "X-Amz-Security-Token"
 	amzBodyHash = "X-Amz-Content-Sha256"
+
+	// Names of fields in lower case.
+	authorization = "authorization"
+	amzDateField  = "x-amz-date"
+	amzTokenField = "x-amz-security-token"
 )
 
 // Scope is what a signing key is good for: one day, region and service.
@@ -69,32 +74,7 @@ func (s *Signature) Signs(name string) bool {
 	return false
 }
 
-// Parse finds the signature of a request in its Authorization header or, for a
-// presigned request, in its query. It answers ErrUnsigned when there is none
-// and an *Error with the reason Incomplete when one is there but not whole. It
-// reads neither the clock nor the body.
-func Parse(r *http.Request) (Signature, error) {
-	auth := r.Header["Authorization"]
-	query := presignQuery{}
-	if strings.Contains(r.URL.RawQuery, "X-Amz-") {
-		if err := query.read(r.URL.RawQuery); err != nil {
-			return Signature{}, err
-		}
-	}
-	switch presigned := query.algorithm != "" || query.signature != ""; {
-	case len(auth) == 0 && !presigned:
-		return Signature{}, ErrUnsigned
-	case len(auth) > 1:
-		return Signature{}, incomplete("The request has more than one Authorization header.")
-	case len(auth) == 1 && presigned:
-		return Signature{}, incomplete("The request is signed both in the Authorization header and in the query; only one is allowed.")
-	case presigned:
-		return query.parse()
-	}
-	return parseHeader(r, auth[0])
-}
-
-func parseHeader(r *http.Request, auth string) (Signature, error) {
+func parseHeader(m Message, auth string) (Signature, error) {
 	scheme, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
 	if scheme != Algorithm {
 		return Signature{}, incomplete("The Authorization header uses a scheme other than %s, the only one supported.", Algorithm)
@@ -120,11 +100,11 @@ func parseHeader(r *http.Request, auth string) (Signature, error) {
 		}
 		*field = value
 	}
-	s.SessionToken = r.Header.Get(amzToken)
+	s.SessionToken = first(m, amzTokenField)
 	if err := s.fill("Authorization header", credential, mac); err != nil {
 		return Signature{}, err
 	}
-	return s, s.dateFromHeader(r.Header)
+	return s, s.dateFromHeader(m)
 }
 
 // fill checks and stores what both places of a signature have in common.
@@ -176,10 +156,10 @@ func checkSignedHeaders(list string) error {
 	return nil
 }
 
-func (s *Signature) dateFromHeader(h http.Header) error {
-	stamp := h.Get(amzDate)
+func (s *Signature) dateFromHeader(m Message) error {
+	stamp := first(m, amzDateField)
 	if stamp == "" {
-		date := h.Get("Date")
+		date := first(m, "date")
 		if date == "" {
 			return incomplete("A signed request must have the header X-Amz-Date or Date.")
 		}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -14,9 +15,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/pprof"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -86,8 +84,6 @@ type handler struct {
 	addr     netip.AddrPort
 	secret   string
 	verifier *sigv4.Verifier
-	views    sync.Pool // of *view
-	failed   atomic.Int64
 }
 
 func (h *handler) Takes(*front.Head) front.Intake {
@@ -115,16 +111,21 @@ func (h *handler) Route(r *front.Request, t *front.Target, a *front.Answer) fron
 }
 
 func (h *handler) Done(t *front.Target, o *front.Outcome, a *front.Answer) bool {
-	if o.Failure != front.None || a != nil {
-		h.failed.Add(1)
+	return o.Again
+}
+
+func (h *handler) verify(r *front.Request) error {
+	s, err := sigv4.ParseMessage(&r.Head)
+	if err != nil {
+		return err
 	}
-	return false
+	return h.verifier.VerifyMessage(&r.Head, &s, h.secret, r.Body)
 }
 
 // passes gives the name of a field that the container gets, or "".
 func passes(name []byte) string {
 	for _, known := range [...]string{"Accept", "Content-Type", "X-Amzn-SageMaker-Custom-Attributes"} {
-		if len(name) == len(known) && strings.EqualFold(text(name), known) {
+		if len(name) == len(known) && bytes.EqualFold(name, []byte(known)) {
 			return known
 		}
 	}
