@@ -51,7 +51,7 @@ func (s *socket) seen(events uint32) {
 // read reads once into p. n is 0 with wait true where nothing is there yet, and
 // with wait false where the connection has ended.
 func (s *socket) read(p []byte) (n int, wait bool) {
-	n, errno := sysRead(s.fd, p)
+	n, errno := sysRecv(s.fd, p)
 	if errno == syscall.EAGAIN {
 		s.readable = false
 		return 0, true
@@ -97,7 +97,7 @@ func (s *socket) send(stable bool, parts ...[]byte) bool {
 func (s *socket) write(parts [][]byte) (n int, ok bool) {
 	var errno syscall.Errno
 	if len(parts) == 1 {
-		n, errno = sysWrite(s.fd, parts[0])
+		n, errno = sysSend(s.fd, parts[0])
 	} else {
 		iov := s.l.iov[:0]
 		for _, p := range parts {
