@@ -27,7 +27,11 @@ type Options struct {
 	// Listener is the port. Front takes it over: Close closes it.
 	Listener net.Listener
 	Handler  Handler
-	// Loops is how many event loops there are; 0 is one for each processor.
+	// Loops is how many event loops there are; 0 is GOMAXPROCS. The owner of the
+	// process should raise GOMAXPROCS by as many once New has returned: a loop that
+	// waits a moment for events then keeps its place in the scheduler, which otherwise
+	// takes it away and starts a thread that looks in vain for something to do. It is
+	// worth a tenth of the CPU time of an invocation.
 	Loops int
 	// HeadTimeout is how long the head of a request may take, from the connection's
 	// beginning or its first byte; 0 is 10 s.

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -25,7 +26,7 @@ import (
 func main() {
 	to := flag.String("to", "", "the container's address")
 	secret := flag.String("verify", "", "verify signatures with this secret")
-	loops := flag.Int("loops", 0, "event loops; 0 is one for each processor")
+	loops := flag.Int("loops", runtime.GOMAXPROCS(0), "event loops")
 	portable := flag.Bool("portable", false, "net/http instead of the loops")
 	profile := flag.String("profile", "", "write a CPU profile to this file")
 	flag.Parse()
@@ -72,6 +73,7 @@ func run(to, secret string, loops int, portable bool, profile string) error {
 	if err != nil {
 		return err
 	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + loops) // see front.Options
 	go server.Serve(f.Rest())
 	<-ctx.Done()
 	ending, cancel := context.WithTimeout(context.Background(), time.Second)
