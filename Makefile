@@ -57,7 +57,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz $(or $(FUZZTIME),10s)
 
 .PHONY: bench
-bench: build ## the figures of docs/performance.md (needs wrk)
+bench: build ## the figures of docs/performance.md (needs wrk; nginx and haproxy too, to compare with)
 	test/bench/run bin/sagebrush
 
 .PHONY: generate

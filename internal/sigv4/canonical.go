@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -13,26 +12,25 @@ type canonical struct {
 	buf   []byte // the canonical request
 	query []byte // the encoded pairs of the query, in the order of the request
 	pairs []pair
-	name  []byte // a header name as net/http spells it
 }
 
 // pair is a parameter of the query, as places in canonical.query.
 type pair struct{ start, equals, end int }
 
-// build writes the canonical request of r with path as its canonical path.
-func (c *canonical) build(r *http.Request, s *Signature, path, payloadHash string) []byte {
-	b := append(c.buf[:0], r.Method...)
+// build writes the canonical request of m with path as its canonical path.
+func (c *canonical) build(m Message, s *Signature, path, payloadHash string) []byte {
+	b := append(c.buf[:0], m.SentMethod()...)
 	b = append(b, '\n')
 	b = append(b, path...)
 	b = append(b, '\n')
-	b = c.appendQuery(b, r.URL.RawQuery, s.Presigned)
+	b = c.appendQuery(b, m.SentQuery(), s.Presigned)
 	b = append(b, '\n')
 	for rest := s.SignedHeaders; rest != ""; {
 		var name string
 		name, rest, _ = strings.Cut(rest, ";")
 		b = append(b, name...)
 		b = append(b, ':')
-		b = c.appendHeader(b, r, name)
+		b = appendHeader(b, m, name)
 		b = append(b, '\n')
 	}
 	b = append(b, '\n')
@@ -44,29 +42,22 @@ func (c *canonical) build(r *http.Request, s *Signature, path, payloadHash strin
 }
 
 // appendHeader writes the values of a header, trimmed, with runs of blanks made
-// one, repeated headers joined by commas in their order. net/http keeps host,
-// content-length and transfer-encoding outside of r.Header.
-func (c *canonical) appendHeader(b []byte, r *http.Request, name string) []byte {
-	if name == "host" {
-		return append(b, r.Host...)
-	}
-	c.name = appendCanonicalName(c.name[:0], name)
-	values := r.Header[string(c.name)]
-	if values == nil {
-		switch {
-		case name == "content-length" && r.ContentLength >= 0:
-			return strconv.AppendInt(b, r.ContentLength, 10)
-		case name == "transfer-encoding":
-			values = r.TransferEncoding
+// one, repeated headers joined by commas in their order.
+func appendHeader(b []byte, m Message, name string) []byte {
+	for i := 0; ; i++ {
+		value, ok := m.Value(name, i)
+		if !ok {
+			return b
 		}
-	}
-	for i, value := range values {
 		if i > 0 {
 			b = append(b, ',')
 		}
+		if name == "host" {
+			b = append(b, value...)
+			continue
+		}
 		b = appendTrimmed(b, value)
 	}
-	return b
 }
 
 // appendCanonicalName spells a lower-case header name as net/http's map does.
@@ -84,7 +75,9 @@ func appendCanonicalName(b []byte, name string) []byte {
 }
 
 func appendTrimmed(b []byte, value string) []byte {
-	value = strings.Trim(value, " \t\r\n")
+	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') {
+		value = strings.Trim(value, " \t\r\n")
+	}
 	if !strings.Contains(value, "  ") {
 		return append(b, value...)
 	}

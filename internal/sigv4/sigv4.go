@@ -26,6 +26,11 @@ const (
 	amzDate     = "X-Amz-Date"
 	amzToken    = "X-Amz-Security-Token"
 	amzBodyHash = "X-Amz-Content-Sha256"
+
+	// Names of fields in lower case.
+	authorization = "authorization"
+	amzDateField  = "x-amz-date"
+	amzTokenField = "x-amz-security-token"
 )
 
 // Scope is what a signing key is good for: one day, region and service.
@@ -69,32 +74,7 @@ func (s *Signature) Signs(name string) bool {
 	return false
 }
 
-// Parse finds the signature of a request in its Authorization header or, for a
-// presigned request, in its query. It answers ErrUnsigned when there is none
-// and an *Error with the reason Incomplete when one is there but not whole. It
-// reads neither the clock nor the body.
-func Parse(r *http.Request) (Signature, error) {
-	auth := r.Header["Authorization"]
-	query := presignQuery{}
-	if strings.Contains(r.URL.RawQuery, "X-Amz-") {
-		if err := query.read(r.URL.RawQuery); err != nil {
-			return Signature{}, err
-		}
-	}
-	switch presigned := query.algorithm != "" || query.signature != ""; {
-	case len(auth) == 0 && !presigned:
-		return Signature{}, ErrUnsigned
-	case len(auth) > 1:
-		return Signature{}, incomplete("The request has more than one Authorization header.")
-	case len(auth) == 1 && presigned:
-		return Signature{}, incomplete("The request is signed both in the Authorization header and in the query; only one is allowed.")
-	case presigned:
-		return query.parse()
-	}
-	return parseHeader(r, auth[0])
-}
-
-func parseHeader(r *http.Request, auth string) (Signature, error) {
+func parseHeader(m Message, auth string) (Signature, error) {
 	scheme, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
 	if scheme != Algorithm {
 		return Signature{}, incomplete("The Authorization header uses a scheme other than %s, the only one supported.", Algorithm)
@@ -120,11 +100,11 @@ func parseHeader(r *http.Request, auth string) (Signature, error) {
 		}
 		*field = value
 	}
-	s.SessionToken = r.Header.Get(amzToken)
+	s.SessionToken = first(m, amzTokenField)
 	if err := s.fill("Authorization header", credential, mac); err != nil {
 		return Signature{}, err
 	}
-	return s, s.dateFromHeader(r.Header)
+	return s, s.dateFromHeader(m)
 }
 
 // fill checks and stores what both places of a signature have in common.
@@ -176,10 +156,10 @@ func checkSignedHeaders(list string) error {
 	return nil
 }
 
-func (s *Signature) dateFromHeader(h http.Header) error {
-	stamp := h.Get(amzDate)
+func (s *Signature) dateFromHeader(m Message) error {
+	stamp := first(m, amzDateField)
 	if stamp == "" {
-		date := h.Get("Date")
+		date := first(m, "date")
 		if date == "" {
 			return incomplete("A signed request must have the header X-Amz-Date or Date.")
 		}
@@ -193,8 +173,8 @@ func (s *Signature) dateFromHeader(h http.Header) error {
 }
 
 func (s *Signature) setTime(stamp string) error {
-	t, err := time.Parse(timeLayout, stamp)
-	if err != nil || len(stamp) != len(timeLayout) {
+	t, ok := parseStamp(stamp)
+	if !ok {
 		return incomplete("The date of the request must have the form yyyymmddThhmmssZ.")
 	}
 	if stamp[:len(dayLayout)] != s.Scope.Date {
@@ -202,6 +182,38 @@ func (s *Signature) setTime(stamp string) error {
 	}
 	s.Time, s.timestamp = t, stamp
 	return nil
+}
+
+// parseStamp reads a time of timeLayout, as time.Parse does, which is slow enough to
+// be seen in the cost of an invocation.
+func parseStamp(s string) (t time.Time, ok bool) {
+	if len(s) != len(timeLayout) || s[8] != 'T' || s[15] != 'Z' {
+		return t, false
+	}
+	var part [6]int // year, month, day, hour, minute, second
+	at := 0
+	for i := range part {
+		digits := 2
+		switch i {
+		case 0:
+			digits = 4
+		case 3:
+			at++ // the T
+		}
+		for range digits {
+			d := s[at] - '0'
+			if d > 9 {
+				return t, false
+			}
+			part[i] = part[i]*10 + int(d)
+			at++
+		}
+	}
+	t = time.Date(part[0], time.Month(part[1]), part[2], part[3], part[4], part[5], 0, time.UTC)
+	// Date carries over what is out of range; time.Parse refuses it.
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	return t, part == [6]int{year, int(month), day, hour, minute, second}
 }
 
 // splitCredential takes key/date/region/service/aws4_request apart from the
@@ -235,15 +247,22 @@ func decodeMAC(dst *[32]byte, s string) bool {
 	if len(s) != hexSumLen {
 		return false
 	}
+	bad := byte(0)
 	for i := range dst {
-		hi, lo := unhex(s[2*i]), unhex(s[2*i+1])
-		if hi > 15 || lo > 15 {
-			return false
-		}
-		dst[i] = hi<<4 | lo
+		hi, lo := hexDigits[s[2*i]], hexDigits[s[2*i+1]]
+		bad |= hi | lo
+		dst[i] = hi<<4 | lo&15
 	}
-	return true
+	return bad < 16
 }
+
+// hexDigits gives the value of each hexadecimal digit, and 255 for other bytes.
+var hexDigits = func() (t [256]byte) {
+	for ch := range t {
+		t[ch] = unhex(byte(ch))
+	}
+	return t
+}()
 
 // unhex gives the value of a hexadecimal digit, or more than 15.
 func unhex(c byte) byte {

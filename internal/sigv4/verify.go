@@ -71,11 +71,28 @@ func NewVerifier(now func() time.Time) *Verifier {
 // for S3), and that it is of our time. It answers nil or an *Error. It does not
 // read the body and keeps nothing of r.
 func (v *Verifier) Verify(r *http.Request, s *Signature, secret, payloadHash string, rules Rules) error {
+	if rules.S3 {
+		if err := s.checkTime(v.now(), rules); err != nil {
+			return err
+		}
+		if err := s.checkS3Coverage(r.Header); err != nil {
+			return err
+		}
+	}
+	return v.verify((*httpMessage)(r), s, secret, payloadHash, rules)
+}
+
+// VerifyMessage is Verify by JSONRules for a Message with its whole body.
+func (v *Verifier) VerifyMessage(m Message, s *Signature, secret string, body []byte) error {
+	return v.verify(m, s, secret, BodyHash(body), JSONRules())
+}
+
+func (v *Verifier) verify(m Message, s *Signature, secret, payloadHash string, rules Rules) error {
 	if err := s.checkTime(v.now(), rules); err != nil {
 		return err
 	}
-	if err := s.checkCoverage(r.Header, rules); err != nil {
-		return err
+	if _, there := m.Value("x-amz-target", 0); there && !rules.S3 && !s.Signs("x-amz-target") {
+		return incomplete("The header x-amz-target must be signed.")
 	}
 	name := keyName{secret: secret, scope: s.Scope}
 	v.mu.RLock()
@@ -85,7 +102,7 @@ func (v *Verifier) Verify(r *http.Request, s *Signature, secret, payloadHash str
 	if !known {
 		key = deriveKey(secret, s.Scope)
 	}
-	if !v.matches(r, s, key, payloadHash, rules.S3) {
+	if !v.matches(m, s, key, payloadHash, rules.S3) {
 		return newError(Mismatch, "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	if !known {
@@ -94,17 +111,17 @@ func (v *Verifier) Verify(r *http.Request, s *Signature, secret, payloadHash str
 	return nil
 }
 
-func (v *Verifier) matches(r *http.Request, s *Signature, key *signingKey, payloadHash string, s3 bool) bool {
+func (v *Verifier) matches(m Message, s *Signature, key *signingKey, payloadHash string, s3 bool) bool {
 	w := v.scratch.Get().(*scratch)
 	defer v.scratch.Put(w)
 	mac := key.macs.Get().(hash.Hash)
 	defer key.macs.Put(mac)
-	first, second := canonicalPaths(wirePath(r), s3)
+	first, second := canonicalPaths(m.SentPath(), s3)
 	for _, path := range [...]string{first, second} {
 		if path == "" {
 			break
 		}
-		digest := sha256.Sum256(w.canonical.build(r, s, path, payloadHash))
+		digest := sha256.Sum256(w.canonical.build(m, s, path, payloadHash))
 		w.text = s.appendStringToSign(w.text[:0], digest)
 		mac.Reset()
 		mac.Write(w.text)
@@ -155,16 +172,8 @@ func (s *Signature) checkTime(now time.Time, rules Rules) error {
 
 func stamp(t time.Time) string { return t.UTC().Format(timeLayout) }
 
-// checkCoverage refuses headers that change what a request does and that the
-// signature leaves open to others: the operation of a JSON service, and for S3
-// every x-amz-* header.
-func (s *Signature) checkCoverage(h http.Header, rules Rules) error {
-	if !rules.S3 {
-		if _, there := h["X-Amz-Target"]; there && !s.Signs("x-amz-target") {
-			return incomplete("The header x-amz-target must be signed.")
-		}
-		return nil
-	}
+// checkS3Coverage refuses x-amz-* headers that the signature leaves open to others.
+func (s *Signature) checkS3Coverage(h http.Header) error {
 	for name := range h {
 		if !strings.HasPrefix(name, "X-Amz-") {
 			continue

@@ -438,3 +438,20 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+// parseStamp reads what time.Parse reads, and refuses what that refuses.
+func TestStamp(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{
+		"20150830T123600Z", "20160229T235959Z", "00010101T000000Z", "99991231T000000Z",
+		"20150229T123600Z", "20151301T123600Z", "20150001T123600Z", "20150100T123600Z", "20150132T123600Z",
+		"20150830T243600Z", "20150830T126000Z", "20150830T123660Z", "2015083OT123600Z", "20150830 123600Z",
+		"20150830T123600z", "20150830T123600", "20150830T1236000Z", "+0150830T123600Z", "20150830T12360/Z", "",
+	} {
+		want, err := time.Parse(timeLayout, s)
+		got, ok := parseStamp(s)
+		if ok != (err == nil) || ok && !got.Equal(want) {
+			t.Errorf("%q: %v, %v; time.Parse gives %v, %v", s, got, ok, want, err)
+		}
+	}
+}

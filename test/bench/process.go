@@ -25,11 +25,7 @@ type child struct {
 // start starts a program and decodes the first value that it prints into hello.
 // When ctx ends it gets SIGTERM, and SIGKILL if it does not heed that.
 func start(ctx context.Context, hello any, env []string, program string, args ...string) (*child, error) {
-	c := &child{cmd: exec.CommandContext(ctx, program, args...)}
-	c.cmd.Env = append(environment(), env...)
-	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
-	c.cmd.WaitDelay = 40 * time.Second
-	c.cmd.Stderr = &c.err
+	c := newChild(ctx, env, program, args)
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -42,6 +38,21 @@ func start(ctx context.Context, hello any, env []string, program string, args ..
 		return nil, errors.Join(fmt.Errorf("%s did not say where it listens: %w", program, err), c.stop(nil))
 	}
 	return c, nil
+}
+
+func newChild(ctx context.Context, env []string, program string, args []string) *child {
+	c := &child{cmd: exec.CommandContext(ctx, program, args...)}
+	c.cmd.Env = append(environment(), env...)
+	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
+	c.cmd.WaitDelay = 40 * time.Second
+	c.cmd.Stderr = &c.err
+	return c
+}
+
+// startQuiet starts a program that says nothing.
+func startQuiet(ctx context.Context, program string, args ...string) (*child, error) {
+	c := newChild(ctx, nil, program, args)
+	return c, c.cmd.Start()
 }
 
 // environment is this program's own without what would point sagebrush at
@@ -82,8 +93,35 @@ func (c *child) close(err *error) { *err = errors.Join(*err, c.stop(nil)) }
 
 // cpuSeconds is the CPU time that the program has used so far, its own children
 // left out.
-func (c *child) cpuSeconds() (float64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+func (c *child) cpuSeconds() (float64, error) { return cpuSeconds(c.cmd.Process.Pid) }
+
+// familySeconds is cpuSeconds of the program and its children that run.
+func (c *child) familySeconds() (float64, error) {
+	total, err := c.cpuSeconds()
+	if err != nil {
+		return 0, err
+	}
+	pid := c.cmd.Process.Pid
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return total, nil // a kernel that does not tell them
+	}
+	for _, id := range strings.Fields(string(children)) {
+		n, err := strconv.Atoi(id)
+		if err != nil {
+			return 0, err
+		}
+		seconds, err := cpuSeconds(n)
+		if err != nil {
+			return 0, err
+		}
+		total += seconds
+	}
+	return total, nil
+}
+
+func cpuSeconds(pid int) (float64, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}

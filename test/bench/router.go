@@ -1,0 +1,387 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// routers are what is compared, in the order of the table: the first is no proxy.
+var routers = []struct {
+	name  string
+	needs string // the program that must be installed
+	start func(ctx context.Context, b *bench, model string) (*child, string, error)
+}{
+	{"direct", "", nil},
+	{"nginx", "nginx", startNginx},
+	{"haproxy", "haproxy", startHaproxy},
+	{"front", "", startFront()},
+	{"front, verifying", "", startFront("-verify", secretKey)},
+	{"net/http, verifying", "", startFront("-verify", secretKey, "-portable")},
+}
+
+const secretKey = "bench/secret/key"
+
+// workers is how many workers or loops each proxy has.
+const workers = 2
+
+// flow is what wrk saw of a proxy in one turn. Under a load that leaves the model no
+// time to accept within 250 ms, a few answers are errors.
+type flow struct{ rate, p99, cpu, errors float64 }
+
+// router compares the proxies with wrk as their client and one container.
+func router(ctx context.Context, b *bench) error {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		fmt.Println("  not measured: wrk is not installed (apt-get install wrk)")
+		return nil
+	}
+	for _, size := range []int{1 << 10, 100 << 10} {
+		for _, c := range []int{32, 256} {
+			fmt.Printf("  requests and answers of %d KiB, %d connections\n", size>>10, c)
+			if err := b.route(ctx, size, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// route measures one setting.
+func (b *bench) route(ctx context.Context, size, connections int) error {
+	flows := make([][]flow, len(routers))
+	rounds := full(b, 5, 1)
+	for i := range rounds {
+		for k := range routers {
+			k = (i + k) % len(routers)
+			if n := routers[k].needs; n != "" {
+				if _, err := exec.LookPath(n); err != nil {
+					continue
+				}
+			}
+			f, err := b.flow(ctx, k, size, connections)
+			if err != nil {
+				return fmt.Errorf("%s: %w", routers[k].name, err)
+			}
+			flows[k] = append(flows[k], f)
+		}
+	}
+	t := newTable("proxy", "req/s", "to direct", "to nginx", "spread", "p99 ms", "CPU us/req", "spread", "to nginx", "spread", "errors")
+	for k, r := range routers {
+		if len(flows[k]) == 0 {
+			t.row(r.name, "not installed")
+			continue
+		}
+		rate := func(f flow) float64 { return f.rate }
+		cpu := func(f flow) float64 { return f.cpu }
+		row := []string{r.name, fmt.Sprintf("%.0f", median(of(flows[k], rate))), over(flows[k], flows[0], rate, false),
+			over(flows[k], flows[nginxRow], rate, false), over(flows[k], flows[nginxRow], rate, true),
+			fmt.Sprintf("%.2f", median(of(flows[k], func(f flow) float64 { return f.p99 })))}
+		if k > 0 {
+			row = append(row, fmt.Sprintf("%.1f", median(of(flows[k], cpu))), spread(of(flows[k], cpu)),
+				over(flows[k], flows[nginxRow], cpu, false), over(flows[k], flows[nginxRow], cpu, true),
+				fmt.Sprintf("%.0f", sum(of(flows[k], func(f flow) float64 { return f.errors }))))
+		}
+		t.row(row...)
+	}
+	if err := t.Flush(); err != nil || len(flows[nginxRow]) == 0 {
+		return err
+	}
+	return judge(size, flows)
+}
+
+// Rows of the table.
+const (
+	nginxRow     = 1
+	frontRow     = 3
+	verifyingRow = 4
+)
+
+// judge prints how front stands to nginx: by its CPU time with verification, less one
+// pass of SHA-256 for a long body, and by its rate without.
+func judge(size int, flows [][]flow) error {
+	pass := 0.0
+	if size > 64<<10 {
+		var err error
+		if pass, err = hashing(size); err != nil {
+			return err
+		}
+		fmt.Printf("  one SHA-256 pass over %d KiB: %.0f us of CPU\n", size>>10, pass)
+	}
+	var cost []float64
+	for i, f := range flows[verifyingRow] {
+		cost = append(cost, (f.cpu-pass)/flows[nginxRow][i].cpu)
+	}
+	var rate []float64
+	for i, f := range flows[frontRow] {
+		rate = append(rate, f.rate/flows[nginxRow][i].rate)
+	}
+	fmt.Printf("  CPU of front, verifying, less that pass, to nginx's: %.2f (%s), target <= 1: %s\n", median(cost), spread(cost), verdict(median(cost) <= 1))
+	fmt.Printf("  req/s of front to nginx's: %.2f (%s), target >= 1: %s\n\n", median(rate), spread(rate), verdict(median(rate) >= 1))
+	return nil
+}
+
+// hashing is the CPU time of one pass of SHA-256, in microseconds.
+func hashing(size int) (float64, error) {
+	body := make([]byte, size)
+	const n = 2000
+	var before, after syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
+		return 0, err
+	}
+	for range n {
+		digest := sha256.Sum256(body)
+		body[0] = digest[0]
+	}
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &after); err != nil {
+		return 0, err
+	}
+	used := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+	return float64(used.Microseconds()) / n, nil
+}
+
+func sum(v []float64) (total float64) {
+	for _, x := range v {
+		total += x
+	}
+	return total
+}
+
+func of(flows []flow, value func(flow) float64) []float64 {
+	var out []float64
+	for _, f := range flows {
+		out = append(out, value(f))
+	}
+	return out
+}
+
+// over is the ratio of two proxies turn by turn: its median, or its spread.
+func over(a, b []flow, value func(flow) float64, wide bool) string {
+	var out []float64
+	for i := range min(len(a), len(b)) {
+		out = append(out, value(a[i])/value(b[i]))
+	}
+	if len(out) == 0 {
+		return "-"
+	}
+	if wide {
+		return spread(out)
+	}
+	return fmt.Sprintf("%.2f", median(out))
+}
+
+// flow has wrk send to a proxy with a container of its own.
+func (b *bench) flow(ctx context.Context, k, size, connections int) (f flow, err error) {
+	var hello struct{ Addr string }
+	model, err := start(ctx, &hello, nil, filepath.Join(b.programs, "model"), "-size", strconv.Itoa(size))
+	if err != nil {
+		return f, err
+	}
+	defer model.close(&err)
+	addr := hello.Addr
+	var proxy *child
+	if routers[k].start != nil {
+		if proxy, addr, err = routers[k].start(ctx, b, addr); err != nil {
+			return f, err
+		}
+		defer proxy.close(&err)
+	}
+	script, err := b.signed(ctx, addr, size)
+	if err != nil {
+		return f, err
+	}
+	before := 0.0
+	if proxy != nil {
+		if before, err = proxy.familySeconds(); err != nil {
+			return f, err
+		}
+	}
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c", strconv.Itoa(connections), "-d", full(b, 3*time.Second, time.Second).String(),
+		"--latency", "-s", script, "http://"+addr+"/endpoints/bench/invocations").CombinedOutput()
+	if err != nil {
+		return f, fmt.Errorf("%w: %s", err, out)
+	}
+	f, requests, err := readWrk(string(out))
+	if err == nil && proxy != nil {
+		var after float64
+		after, err = proxy.familySeconds()
+		f.cpu = (after - before) / requests * 1e6
+	}
+	return f, err
+}
+
+// wrkLine finds the numbers in what wrk prints.
+var wrkLine = regexp.MustCompile(`(?m)^ +99% +([0-9.]+)(us|ms|s)$|^ +([0-9]+) requests in|^Requests/sec: +([0-9.]+)$|Non-2xx or 3xx responses: ([0-9]+)`)
+
+func readWrk(out string) (f flow, requests float64, err error) {
+	for _, m := range wrkLine.FindAllStringSubmatch(out, -1) {
+		switch {
+		case m[1] != "":
+			f.p99, err = strconv.ParseFloat(m[1], 64)
+			f.p99 *= map[string]float64{"us": 1e-3, "ms": 1, "s": 1e3}[m[2]]
+		case m[3] != "":
+			requests, err = strconv.ParseFloat(m[3], 64)
+		case m[4] != "":
+			f.rate, err = strconv.ParseFloat(m[4], 64)
+		default:
+			f.errors, err = strconv.ParseFloat(m[5], 64)
+		}
+		if err != nil {
+			return f, 0, err
+		}
+	}
+	if requests == 0 || f.rate == 0 || f.errors > requests/100 {
+		return f, 0, fmt.Errorf("wrk counted too little: %s", out)
+	}
+	return f, requests, nil
+}
+
+// signed writes a script for wrk whose one request is signed, as every proxy gets it.
+func (b *bench) signed(ctx context.Context, addr string, size int) (string, error) {
+	body := bytes.Repeat([]byte("1,2,3,4\n"), size/8)
+	digest := sha256.Sum256(body)
+	r, err := http.NewRequest(http.MethodPost, "http://"+addr+"/endpoints/bench/invocations", bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Content-Type", "text/csv")
+	r.Header.Set("Accept", "*/*")
+	err = v4.NewSigner().SignHTTP(ctx, aws.Credentials{AccessKeyID: "AKIDBENCH", SecretAccessKey: secretKey}, r,
+		hex.EncodeToString(digest[:]), "sagemaker", "us-west-2", time.Now())
+	if err != nil {
+		return "", err
+	}
+	lua := fmt.Sprintf("wrk.method = \"POST\"\nwrk.body = string.rep(\"1,2,3,4\\n\", %d)\n", size/8)
+	for name, values := range r.Header {
+		lua += fmt.Sprintf("wrk.headers[%q] = %q\n", name, values[0])
+	}
+	script := filepath.Join(b.tmp, "signed.lua")
+	return script, os.WriteFile(script, []byte(lua), 0o600)
+}
+
+func startFront(flags ...string) func(context.Context, *bench, string) (*child, string, error) {
+	return func(ctx context.Context, b *bench, model string) (*child, string, error) {
+		var hello struct{ Addr string }
+		args := append([]string{"-to", model, "-loops", strconv.Itoa(workers)}, flags...)
+		c, err := start(ctx, &hello, nil, filepath.Join(b.programs, "proxy"), args...)
+		return c, hello.Addr, err
+	}
+}
+
+// Debian's nginx and haproxy, with connections to the container kept, bodies passed on
+// as they come, buffers that hold an answer, and no logs.
+const (
+	nginxConf = `daemon off;
+%[1]s
+worker_processes %[2]d;
+worker_rlimit_nofile 8192;
+pid %[3]s/nginx.pid;
+error_log stderr crit;
+events { worker_connections 2048; }
+http {
+  access_log off;
+  client_body_temp_path %[3]s/c;
+  proxy_temp_path %[3]s/p;
+  fastcgi_temp_path %[3]s/f;
+  uwsgi_temp_path %[3]s/u;
+  scgi_temp_path %[3]s/s;
+  keepalive_requests 1000000000;
+  client_max_body_size 8m;
+  upstream model { server %[4]s; keepalive 256; keepalive_requests 1000000000; }
+  server {
+    listen %[5]s reuseport;
+    location / {
+      proxy_pass http://model/invocations;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_request_buffering off;
+      proxy_buffer_size 16k;
+      proxy_buffers 16 16k;
+    }
+  }
+}
+`
+	haproxyConf = `global
+  nbthread %[1]d
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 60s
+  timeout server 60s
+  http-reuse always
+frontend all
+  bind %[3]s
+  default_backend model
+backend model
+  http-request set-path /invocations
+  server model %[2]s
+`
+)
+
+func startNginx(ctx context.Context, b *bench, model string) (*child, string, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root;"
+	}
+	return b.startPeer(ctx, addr, fmt.Sprintf(nginxConf, user, workers, b.tmp, model, addr), "nginx", "-c")
+}
+
+func startHaproxy(ctx context.Context, b *bench, model string) (*child, string, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	return b.startPeer(ctx, addr, fmt.Sprintf(haproxyConf, workers, model, addr), "haproxy", "-db", "-f")
+}
+
+// startPeer starts a program with a configuration file and waits until it accepts.
+func (b *bench) startPeer(ctx context.Context, addr, config, program string, args ...string) (*child, string, error) {
+	file := filepath.Join(b.tmp, program+".conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, "", err
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return nil, "", err
+	}
+	c, err := startQuiet(ctx, path, append(args, file)...)
+	if err != nil {
+		return nil, "", err
+	}
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			return c, addr, conn.Close()
+		}
+	}
+	return nil, "", errors.Join(fmt.Errorf("%s does not accept: %s", program, strings.TrimSpace(c.err.String())), c.stop(nil))
+}
+
+// freeAddr is an address that was free a moment ago.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
