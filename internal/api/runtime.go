@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,12 +17,15 @@ import (
 type runtimeCall struct {
 	suffix  string
 	members []member
+	limit   int64 // of the body in bytes, 0 for the endpoint's
 	serve   func(s *Server, w http.ResponseWriter, r *http.Request, q *runtimeRequest)
 }
 
 // runtimeCalls is the table of the operations (RT-1, RT-20, RT-30).
 var runtimeCalls = []runtimeCall{
-	{"invocations", invokeMembers, (*Server).invokeEndpoint},
+	{"invocations", invokeMembers, 0, (*Server).invokeEndpoint},
+	{"invocations-response-stream", streamMembers, 0, (*Server).invokeEndpointStream},
+	{"async-invocations", asyncMembers, 128_000, (*Server).invokeEndpointAsync},
 }
 
 // runtimeRequest is a request of the runtime API that has been authenticated and
@@ -70,6 +74,9 @@ func (s *Server) serveRuntime(w http.ResponseWriter, r *http.Request, scope sigv
 	limit := router.DefaultBody
 	if e := s.Router.Find(region, name); e != nil {
 		limit = e.Limits.Bounded().Body
+	}
+	if call.limit > 0 {
+		limit = call.limit
 	}
 	body, release, err := s.bodies.read(w, r, limit)
 	defer release()
@@ -145,8 +152,13 @@ func (s *Server) invokeEndpoint(w http.ResponseWriter, r *http.Request, q *runti
 	set(h, "X-Amzn-Sagemaker-Custom-Attributes", answer.CustomAttributes)
 	set(h, "X-Amzn-Sagemaker-New-Session-Id", answer.NewSession)
 	set(h, "X-Amzn-Sagemaker-Closed-Session-Id", answer.ClosedSession)
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
+	h.Set("Content-Length", strconv.Itoa(len(answer.Body)))
+	// A deadline outlives the request on its connection, so it is taken back.
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Now().Add(answerTime))
 	w.Write(answer.Body)
+	_ = control.Flush()
+	_ = control.SetWriteDeadline(time.Time{})
 }
 
 func set(h http.Header, name, value string) {

@@ -151,6 +151,12 @@ func Broke(err error) bool {
 	return errors.As(err, &sink) || errors.As(err, &source)
 }
 
+// BrokeReading reports an error of a caller's own reader.
+func BrokeReading(err error) bool {
+	var source *sourceError
+	return errors.As(err, &source)
+}
+
 // callNews is how long a call that broke waits for the news that the container has
 // ended. Somebody waits for the answer, so it is shorter than exitNews.
 const callNews = 2 * time.Second

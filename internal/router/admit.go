@@ -108,7 +108,7 @@ func (r *Router) try(w *wants) (*Instance, error) {
 		}
 		var in *Instance
 		if w.pinned != nil {
-			if w.pinned.enter(w.variant.Concurrency) {
+			if w.pinned.enter(w.variant.limit) {
 				in = w.pinned
 			}
 		} else {

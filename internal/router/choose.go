@@ -114,7 +114,7 @@ func (v *Variant) choose(may func(*Instance) bool) *Instance {
 	}
 	for i := range n {
 		in := v.Instances[(start+i)%n]
-		if may(in) && in.alive() && in.enter(v.Concurrency) {
+		if may(in) && in.alive() && in.enter(v.limit) {
 			return in
 		}
 	}
@@ -140,10 +140,10 @@ func (v *Variant) leastOutstanding(start int, may func(*Instance) bool) *Instanc
 		if best == nil {
 			return nil
 		}
-		if best.enter(v.Concurrency) {
+		if best.enter(v.limit) {
 			return best
 		}
-		if least >= int64(v.Concurrency) {
+		if least >= int64(v.limit) {
 			return nil // even the best is full
 		}
 	}

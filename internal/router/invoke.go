@@ -84,7 +84,7 @@ type exchange struct {
 
 	model  time.Duration // in the containers
 	status int           // the container's, 0 for none
-	asked  bool          // a container was asked
+	at     string        // the container that was asked last
 }
 
 // leg is one container of those that a request passes through.
@@ -101,27 +101,28 @@ func (x *exchange) run(ctx context.Context) (*Answer, error) {
 		return nil, err
 	}
 	deadline := time.Now().Add(x.t.Endpoint.Limits.Bounded().Timeout)
-	hop := hop{contentType: x.q.ContentType, body: x.q.Body}
-	for n, l := range legs {
-		last := n == len(legs)-1
-		if last {
-			hop.accept = x.q.Accept
-		}
-		head, body, err := x.call(ctx, l, hop, deadline)
-		if err != nil {
+	h := hop{contentType: x.q.ContentType, body: x.q.Body}
+	last := len(legs) - 1
+	for n, l := range legs[:last] {
+		if h, err = x.pass(ctx, legs, n, l, h, deadline); err != nil {
 			return nil, err
 		}
-		if len(legs) > 1 {
-			if err := x.between(legs, n, len(body)); err != nil {
-				return nil, err
-			}
-		}
-		if last {
-			return x.answer(head, body), nil
-		}
-		hop.contentType, hop.body = head.ContentType, body // CC-74
 	}
-	return nil, nil // a model has containers
+	h.accept = x.q.Accept
+	head, body, err := x.call(ctx, legs[last], h, deadline)
+	if err != nil {
+		return nil, err
+	}
+	return x.answer(head, body), nil
+}
+
+// pass sends a hop to a container that is not the last, and gives the next hop.
+func (x *exchange) pass(ctx context.Context, legs []leg, n int, l leg, h hop, deadline time.Time) (hop, error) {
+	head, body, err := x.call(ctx, l, h, deadline)
+	if err == nil {
+		err = x.between(l.name, legs[n+1].name, len(body))
+	}
+	return hop{contentType: head.ContentType, body: body}, err // CC-74
 }
 
 // answer makes the caller's answer (RT-3, CC-53).
@@ -152,6 +153,8 @@ func headerValue(s string) string {
 func (x *exchange) legs() ([]leg, error) {
 	m, e := x.t.Instance.Model(), x.t.Endpoint
 	switch multi := m.MultiModel(); {
+	case multi && x.q.Operation == Stream:
+		return nil, Errorf(ValidationError, "Multi-model endpoints such as %s do not stream. Call InvokeEndpoint.", e.Name) // RT-32
 	case multi && x.q.Model == "" && !m.Direct:
 		return nil, Errorf(ValidationError, "Endpoint %s serves many models: name one in TargetModel.", e.Name) // EP-37
 	case !multi && x.q.Model != "":
@@ -229,7 +232,7 @@ func (x *exchange) call(ctx context.Context, l leg, h hop, deadline time.Time) (
 
 // took adds up the time in a container.
 func (x *exchange) took(l leg, d time.Duration) {
-	x.asked = true
+	x.at = l.name
 	x.model += d
 	if len(x.t.Instance.Containers()) > 1 {
 		x.t.Variant.rec.container(l.name).observe(d)
@@ -269,11 +272,10 @@ func (x *exchange) judge(ctx context.Context, l leg, head instance.Head, body []
 const maxBetween = 5 << 20
 
 // between refuses a body that is too large for the next container.
-func (x *exchange) between(legs []leg, n, size int) error {
-	if n == len(legs)-1 || size <= maxBetween {
+func (x *exchange) between(from, to string, size int) error {
+	if size <= maxBetween {
 		return nil
 	}
-	from, to := legs[n].name, legs[n+1].name
 	x.status = 0
 	return x.r.modelError(x.t.Endpoint, to, 0, fmt.Sprintf("Received response from %s with status code 200. However, the request payload from %s to %s is %d bytes, which has exceeded the maximum limit of 5 MB.", from, from, to, size))
 }
@@ -287,12 +289,17 @@ func (x *exchange) elsewhere(ctx context.Context, err error) bool {
 
 // outcome is how the exchange ended.
 func (x *exchange) outcome(ctx context.Context, err error) Outcome {
-	o := Outcome{Status: x.status, Model: x.model, Total: time.Since(x.q.arrived(x.began)), Platform: !x.asked}
+	o := Outcome{Status: x.status, Model: x.model, Total: time.Since(x.q.arrived(x.began))}
 	var own *Error
-	if errors.As(err, &own) && own.Code != ModelError {
+	var broke *StreamError
+	switch {
+	case err == nil, errors.As(err, &own) && own.Code == ModelError, errors.As(err, &broke) && broke.Code != "":
+	case own != nil:
 		o.Platform, o.Status = true, own.Status
+	default:
+		o.Platform, o.Status = true, InternalFailure.Status()
 	}
-	o.Cancelled = err != nil && ctx.Err() != nil
+	o.Cancelled = err != nil && (ctx.Err() != nil || instance.Broke(err))
 	return o
 }
 

@@ -22,10 +22,9 @@ import (
 func TestHeadersBothWays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var got http.Header
-	var host, agent string
+	seen := make(chan *http.Request, 1)
 	w.images["model"] = handler(func(rw http.ResponseWriter, r *http.Request) {
-		got, host, agent = r.Header.Clone(), r.Host, r.UserAgent()
+		seen <- r.Clone(context.Background())
 		rw.Header().Set("Content-Type", "application/x-thing")
 		rw.Header().Set("X-Amzn-SageMaker-Custom-Attributes", "trace=1")
 		rw.WriteHeader(http.StatusCreated) // any 2xx is success (CC-28)
@@ -42,16 +41,17 @@ func TestHeadersBothWays(t *testing.T) {
 	if fmt.Sprint(*a) != fmt.Sprint(want) {
 		t.Errorf("answer %+v, want %+v", *a, want)
 	}
+	got := <-seen
 	for name, value := range map[string]string{
 		"Content-Type": "text/csv", "Accept": "application/json", "X-Amzn-Sagemaker-Custom-Attributes": "a=b",
 		"X-Amzn-Sagemaker-Inference-Id": "id-1", "Content-Length": "4",
 	} {
-		if got.Get(name) != value {
-			t.Errorf("the container got %s %q, want %q", name, got.Get(name), value)
+		if got.Header.Get(name) != value {
+			t.Errorf("the container got %s %q, want %q", name, got.Header.Get(name), value)
 		}
 	}
-	if host != "model.aws.local:8080" || agent != "AHC/2.0" { // CC-26
-		t.Errorf("host %q, agent %q", host, agent)
+	if got.Host != "model.aws.local:8080" || got.UserAgent() != "AHC/2.0" { // CC-26
+		t.Errorf("host %q, agent %q", got.Host, got.UserAgent())
 	}
 }
 

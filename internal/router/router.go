@@ -18,8 +18,10 @@ type Options struct {
 	// Objects is where the models of multi-model endpoints come from, captured data
 	// goes to, and asynchronous requests have both.
 	Objects objstore.Store
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Queue keeps asynchronous requests; nil has none served.
+	Queue Queue
+	Log   *slog.Logger
+	Now   func() time.Time
 }
 
 // Router carries requests to instances. It is safe for concurrent use.
@@ -68,6 +70,9 @@ func (r *Router) Publish(t *Table) {
 		if t.endpoints[key] == nil {
 			delete(r.records, key)
 			r.sessions.endAll(rec)
+			if q := rec.async.Load(); q != nil {
+				q.stop()
+			}
 		}
 	}
 }
@@ -84,10 +89,16 @@ func (r *Router) adopt(key name, e *Endpoint) {
 	for _, group := range [][]*Variant{e.Variants, e.Shadows} {
 		for _, v := range group {
 			if v.rec == nil {
-				v.rec = e.rec.variant(v.Name)
+				v.rec, v.limit = e.rec.variant(v.Name), v.Concurrency
+				if e.Async != nil {
+					v.limit = asyncBound(e.Async, v.Concurrency)
+				}
 			}
-			v.rec.bound.Store(int64(v.Concurrency))
+			v.rec.bound.Store(int64(v.limit))
 		}
+	}
+	if e.Async != nil {
+		r.startAsync(e)
 	}
 }
 

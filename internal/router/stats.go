@@ -11,7 +11,8 @@ import (
 // endpointRecord is what the router knows of an endpoint beyond one table. It lives
 // as long as the tables hold the endpoint.
 type endpointRecord struct {
-	waiting atomic.Int64 // requests in all lines
+	waiting atomic.Int64               // requests in all lines
+	async   atomic.Pointer[asyncQueue] // nil but for asynchronous endpoints
 
 	mu       sync.Mutex
 	variants map[string]*variantRecord // shadows have names of their own
@@ -157,6 +158,8 @@ type Stats struct {
 	AsyncBacklog                             int64 // OB-10, the endpoint's
 	AsyncOldest                              time.Time
 	AsyncExpired, AsyncFailed, AsyncFinished int64
+	AsyncInputFailures, AsyncOutputFailures  int64
+	AsyncInBacklog, AsyncProcessing          Histogram
 }
 
 // Stats gives the sums of a variant; false when no table holds it.
@@ -199,6 +202,7 @@ func (r *Router) statsOf(e *Endpoint) []Stats {
 				at = len(all)
 				s := v.rec.read()
 				s.Region, s.Endpoint, s.Variant, s.Shadow = e.Region, e.Name, v.Name, group.shadow
+				s.readQueue(e.rec.async.Load())
 				all = append(all, s)
 			}
 			all[at].Instances += len(v.Instances)
@@ -208,6 +212,19 @@ func (r *Router) statsOf(e *Endpoint) []Stats {
 		}
 	}
 	return all
+}
+
+// readQueue fills in what is the endpoint's.
+func (s *Stats) readQueue(q *asyncQueue) {
+	if q == nil {
+		return
+	}
+	s.AsyncBacklog, s.AsyncExpired, s.AsyncFailed, s.AsyncFinished = q.count.Load(), q.expired.Load(), q.failed.Load(), q.finished.Load()
+	s.AsyncInputFailures, s.AsyncOutputFailures = q.inputFailures.Load(), q.outputFailed.Load()
+	s.AsyncInBacklog, s.AsyncProcessing = q.inBacklog.read(), q.processing.read()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.AsyncOldest = q.oldest
 }
 
 func (v *variantRecord) read() Stats {

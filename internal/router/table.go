@@ -111,5 +111,8 @@ type Variant struct {
 	Wake     func()
 	WakeWait time.Duration
 
-	rec *variantRecord // set when it is published first
+	// Set when it is published first: its record, and Concurrency or what an
+	// asynchronous endpoint has instead.
+	rec   *variantRecord
+	limit int
 }

@@ -52,6 +52,7 @@ func TestSuite(t *testing.T) {
 		"ViewCannotWrite":       suiteViewCannotWrite,
 		"TxEnds":                suiteTxEnds,
 		"Watch":                 suiteWatch,
+		"Async":                 suiteAsync,
 		"Secret":                suiteSecret,
 		"Close":                 suiteClose,
 	}
