@@ -30,18 +30,12 @@ var levels = map[string]int{
 	"internal/reconcile":           0,
 	"internal/driver":              1,
 	"internal/config":              0,
-<<<<<<< HEAD
 	"internal/instancetype":        0,
 	"internal/driver/process":      2,
 	"internal/driver/docker":       2,
 	"internal/driver/fake":         2,
 	"internal/driver/drivertest":   2,
-=======
 	"internal/front":               0,
-	"internal/driver/process":      1,
-	"internal/driver/fake":         1,
-	"internal/driver/drivertest":   1,
->>>>>>> 918f6e5 (front: event loops that pass invocations on, and net/http for everything else)
 	"internal/artefact":            1,
 	"internal/audit":               0,
 	"internal/capacity":            1,

@@ -97,7 +97,7 @@ func TestUnknownSessionSticks(t *testing.T) {
 	w.images["model"] = stateful
 	w.publish(endpoint("e", variant("a", 1, w.launch(single("model")), w.launch(single("model"))), variant("b", 1, w.launch(single("model")))))
 	homes := map[string]bool{}
-	for n := range 20 {
+	for n := range 200 {
 		id := fmt.Sprintf("from-elsewhere-%d", n)
 		home := ""
 		for range 5 {
@@ -110,7 +110,7 @@ func TestUnknownSessionSticks(t *testing.T) {
 		homes[home] = true
 	}
 	if len(homes) != 3 {
-		t.Errorf("20 sessions live in %v", homes)
+		t.Errorf("200 sessions live in %v", homes)
 	}
 }
 
