@@ -31,6 +31,13 @@ var levels = map[string]int{
 	"internal/driver":              1,
 	"internal/config":              0,
 	"internal/instancetype":        0,
+	"internal/keyring":             1,
+	"internal/keyring/awskms":      2,
+	"internal/keyring/keyringtest": 2,
+	"internal/keyring/local":       3, // the keystore itself, over state
+	"internal/kms":                 4,
+	"internal/masterkey":           1,
+	"internal/wire/kmsapi":         3,
 	"internal/driver/process":      2,
 	"internal/driver/docker":       2,
 	"internal/driver/fake":         2,
@@ -80,7 +87,7 @@ var only = map[string]struct {
 }
 
 // adapters are named by the daemon and the command line alone.
-var adapters = []string{"internal/driver/process", "internal/driver/docker", "internal/objstore/filestore", "internal/objstore/s3store", "internal/objstore/dirstore"}
+var adapters = []string{"internal/driver/process", "internal/driver/docker", "internal/objstore/filestore", "internal/objstore/s3store", "internal/objstore/dirstore", "internal/keyring/awskms"}
 
 func TestImports(t *testing.T) {
 	t.Parallel()

@@ -43,24 +43,22 @@ func (s *Service) Decrypt(ctx context.Context, region string, in *kmsapi.Decrypt
 // decrypt opens a ciphertext with the key that made it, which must be the named
 // one where one is named. Nobody learns whether it could be opened who may not use
 // the key.
-func (s *Service) decrypt(ctx context.Context, region, operation string, name *string, blob []byte, c map[string]string) ([]byte, string, error) {
-	plaintext, k, err := s.Keys.Open(ctx, region, blob, c)
-	if k.ID != "" {
-		if refused := s.allow(ctx, operation, k.ARN); refused != nil {
-			return nil, "", refused
+func (s *Service) decrypt(ctx context.Context, region, operation string, name *string, blob []byte, c map[string]string) (plaintext []byte, arn string, err error) {
+	var k local.Key
+	if name != nil {
+		if k, err = s.key(ctx, region, operation, name); err == nil {
+			plaintext, err = s.Keys.Decrypt(ctx, keyring.ID{Region: region, Name: k.ID}, blob, c)
+		}
+	} else {
+		plaintext, k, err = s.Keys.Open(ctx, region, blob, c)
+		if k.ID != "" {
+			if refused := s.allow(ctx, operation, k.ARN); refused != nil {
+				err = refused
+			}
 		}
 	}
 	if err != nil {
 		return nil, "", err
-	}
-	if name != nil {
-		want, err := s.Keys.Get(ctx, keyring.ID{Region: region, Name: *name})
-		if err != nil {
-			return nil, "", err
-		}
-		if want.ID != k.ID {
-			return nil, "", local.ErrIncorrectKey()
-		}
 	}
 	if plaintext == nil {
 		plaintext = []byte{} // an empty text, not an absent one

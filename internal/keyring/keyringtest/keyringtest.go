@@ -208,7 +208,7 @@ func testRegions(t *testing.T, h Harness) {
 		want(t, err, keyring.NotFoundException, fault.NotFound, words)
 	}
 	_, err := h.Keyring.Decrypt(t.Context(), there(h.NewKey(t, "eu-west-1")), d.Wrapped, nil)
-	want(t, err, keyring.AccessDeniedException, fault.Denied, "does not exist in this region")
+	want(t, err, keyring.IncorrectKeyException, fault.Invalid, "does not identify")
 }
 
 // testRotation: what older material wrapped is still unwrapped.

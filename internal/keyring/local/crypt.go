@@ -54,20 +54,28 @@ func (s *Store) Encrypt(ctx context.Context, id keyring.ID, plaintext keyring.Se
 
 // Decrypt implements keyring.Keyring.
 func (s *Store) Decrypt(ctx context.Context, id keyring.ID, wrapped []byte, c keyring.Context) (keyring.Secret, error) {
-	want, err := s.Get(ctx, id)
+	ref, err := id.Parse(s.Account)
 	if err != nil {
 		return nil, err
 	}
-	plaintext, key, err := s.Open(ctx, id.Region, wrapped, c)
-	if err == nil && key.ID != want.ID {
-		plaintext.Wipe()
-		plaintext, err = nil, ErrIncorrectKey()
+	// A key that is named by the id that the ciphertext has needs no look of its own.
+	if by, err := originOf(wrapped); err != nil || ref.KeyID != by.keyID {
+		want, found := s.Get(ctx, id)
+		switch {
+		case found != nil:
+			return nil, found
+		case err != nil:
+			return nil, err
+		case want.ID != by.keyID:
+			return nil, errIncorrectKey()
+		}
 	}
+	plaintext, _, err := s.Open(ctx, id.Region, wrapped, c)
 	return plaintext, err
 }
 
-// ErrIncorrectKey is the refusal of a ciphertext that another key made.
-func ErrIncorrectKey() error {
+// errIncorrectKey is the refusal of a ciphertext that another key made.
+func errIncorrectKey() error {
 	return keyring.Errorf(keyring.IncorrectKeyException, "The key ID in the request does not identify a CMK that can perform this operation.")
 }
 

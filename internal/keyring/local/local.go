@@ -252,7 +252,7 @@ func (s *Store) Get(ctx context.Context, id keyring.ID) (Key, error) {
 const sweepEvery = time.Hour
 
 // Run removes keys whose deletion is due, until ctx ends.
-func (s *Store) Run(ctx context.Context) error {
+func (s *Store) Run(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -261,7 +261,7 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
 	}

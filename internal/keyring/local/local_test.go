@@ -239,8 +239,8 @@ func TestDeletionIsDue(t *testing.T) {
 			t.Errorf("cancelled after its date: %v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- s.Run(ctx) }()
+		var running sync.WaitGroup
+		running.Go(func() { s.Run(ctx) })
 		synctest.Wait()
 		for _, kind := range []string{"kms-key", "kms-alias"} {
 			no(t, db.View(t.Context(), func(tx *state.Tx) error {
@@ -252,7 +252,7 @@ func TestDeletionIsDue(t *testing.T) {
 			}))
 		}
 		cancel()
-		no(t, <-ended)
+		running.Wait()
 		no(t, db.Close())
 	})
 }
