@@ -37,6 +37,8 @@ var levels = map[string]int{
 	"internal/keyring/local":       3, // the keystore itself, over state
 	"internal/kms":                 4,
 	"internal/masterkey":           1,
+	"internal/policy":              1,
+	"internal/identity":            3,
 	"internal/wire/kmsapi":         3,
 	"internal/driver/process":      2,
 	"internal/driver/docker":       2,
@@ -84,6 +86,7 @@ var only = map[string]struct {
 	"internal/record":    {nil, "cutting and packing is pure"},
 	"internal/capacity":  {[]string{"internal/fault", "internal/instancetype"}, "who may run is decided without knowing what runs"},
 	"internal/control":   {[]string{"internal/fault", "internal/capacity", "internal/instancetype", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/router"}, "control knows seams, not adapters, and no wire shapes"},
+	"internal/policy":    {[]string{"internal/fault"}, "a decision is pure"},
 }
 
 // adapters are named by the daemon and the command line alone.
