@@ -20,17 +20,21 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/control"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/kms"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 	"github.com/sagebrush-ml/sagebrush/internal/wire/cwlogs"
+	"github.com/sagebrush-ml/sagebrush/internal/wire/kmsapi"
 )
 
 // Options are what a Server works with.
 type Options struct {
 	Control *control.Control
 	// S3 serves the embedded S3, without authentication; nil where jobs use another.
-	S3   http.Handler
+	S3 http.Handler
+	// KMS serves the embedded keystore; nil where there is none.
+	KMS  *kms.Service
 	Logs *joblog.Dir
 	// Router serves the runtime API; nil refuses it.
 	Router *router.Router
@@ -69,6 +73,9 @@ func New(o Options) *Server {
 	s.services = []service{
 		{wire.SageMaker, s.sageMaker()}, // first: unsigned path style is for it alone
 		{cwlogs.Service, s.cloudWatchLogs()},
+	}
+	if s.KMS != nil {
+		s.services = append(s.services, service{kmsapi.Service, keyService(s.KMS)})
 	}
 	s.own = s.ownPaths()
 	return s

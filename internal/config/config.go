@@ -20,7 +20,8 @@ import (
 )
 
 // Config is what a server runs with. Every field stands in the table of Settings,
-// except Images, Remap and DockerCapabilities, which only the file can hold.
+// except Images, Remap and DockerCapabilities, which only the file can hold, and
+// Secrets.
 type Config struct {
 	Listen          string        `koanf:"listen"`
 	Data            string        `koanf:"data"`
@@ -43,6 +44,10 @@ type Config struct {
 	LogStreamMB     int           `koanf:"log-stream-mb"`
 	LogWholePages   bool          `koanf:"log-whole-pages"`
 	LogLevel        string        `koanf:"log-level"`
+	MasterKeyFile   string        `koanf:"master-key-file"`
+
+	// Secrets come from the environment alone.
+	Secrets Secrets `koanf:"-"`
 
 	Runtime         string        `koanf:"runtime"`
 	DockerHost      string        `koanf:"docker-host"`
@@ -141,6 +146,7 @@ func Settings() []Setting {
 		{Name: "log-total-mb", Default: 10240, Help: "how much of what instances print is kept in all, in units of 2^20 bytes; the oldest goes first; 0 is without bound"},
 		{Name: "log-stream-mb", Default: 64, Help: "how much is kept of one instance's output, in units of 2^20 bytes; at least 16"},
 		{Name: "log-whole-pages", Default: false, Help: "let DescribeLogStreams ignore a limit under 50, so that SageMaker SDK v2 prints no line twice"},
+		{Name: "master-key-file", Default: "", Help: "file of the key under which secrets in the database are sealed; made when it is not there; none is master.key in the data folder"},
 		{Name: "log-level", Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Help: "how much the server says of itself on standard error"},
 	}
 }
@@ -192,6 +198,7 @@ func Load(path string, env func(string) (string, bool), given map[string]any) (C
 	if err := k.Unmarshal("", &c); err != nil {
 		return Config{}, fmt.Errorf("a setting has a value of the wrong kind: %w", err)
 	}
+	c.Secrets = secrets(env)
 	return c, c.check()
 }
 

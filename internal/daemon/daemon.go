@@ -22,6 +22,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
+	"github.com/sagebrush-ml/sagebrush/internal/kms"
 	"github.com/sagebrush-ml/sagebrush/internal/modelcache"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
@@ -51,6 +53,7 @@ type Daemon struct {
 	server   *http.Server
 	control  *control.Control
 	logs     *joblog.Dir
+	keystore *local.Store
 	closers  []func() error // in the order of opening
 }
 
@@ -87,6 +90,9 @@ func Open(ctx context.Context, o Options) (_ *Daemon, err error) {
 func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	objects, s3, err := d.openObjects(ctx)
 	if err != nil {
+		return err
+	}
+	if d.keystore, err = d.openKeys(ctx, store); err != nil {
 		return err
 	}
 	c := d.Config
@@ -129,7 +135,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		return err
 	}
 	port := api.New(api.Options{
-		Control: d.control, Router: routes, S3: s3, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
+		Control: d.control, Router: routes, S3: s3, KMS: &kms.Service{Keys: d.keystore}, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
 		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 	})
 	d.server = &http.Server{
@@ -256,6 +262,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	go func() { worked <- d.control.Run(inner) }()
 	var keeper sync.WaitGroup
 	keeper.Go(func() { d.logs.Keep(inner, d.Log) })
+	keeper.Go(func() { d.keystore.Run(inner) })
 
 	var err error
 	select {

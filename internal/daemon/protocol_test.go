@@ -105,7 +105,7 @@ func TestProtocol(t *testing.T) {
 			t.Errorf("%.30q: %d %.300s", in, resp.StatusCode, body)
 		}
 	}
-	for target, want := range map[string]string{"Logs_20140328.StartQuery": "The CloudWatch Logs operation StartQuery is not supported", "TrentService.ListKeys": "TrentService"} {
+	for target, want := range map[string]string{"Logs_20140328.StartQuery": "The CloudWatch Logs operation StartQuery is not supported", "DynamoDB_20120810.ListTables": "DynamoDB_20120810"} {
 		resp, body := do(t, signed(t, "POST", d.URL()+"/", "logs", `{}`, anyone, map[string]string{"X-Amz-Target": target}))
 		if resp.StatusCode != 400 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", target, resp.StatusCode, body)

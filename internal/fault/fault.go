@@ -38,13 +38,16 @@ const (
 	Unavailable
 	// Conflict is a stale revision: somebody else wrote first.
 	Conflict
+	// Unusable is something that exists and cannot be used in its present state, such
+	// as a disabled key.
+	Unusable
 )
 
 // String names the kind for logs.
 func (k Kind) String() string {
 	names := [...]string{
 		"internal", "invalid", "not found", "exists", "in use", "limit", "denied",
-		"throttled", "unsupported", "unavailable", "conflict",
+		"throttled", "unsupported", "unavailable", "conflict", "unusable",
 	}
 	if k < 0 || int(k) >= len(names) {
 		return fmt.Sprintf("kind(%d)", int(k))

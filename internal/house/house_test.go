@@ -31,6 +31,15 @@ var levels = map[string]int{
 	"internal/driver":              1,
 	"internal/config":              0,
 	"internal/instancetype":        0,
+	"internal/keyring":             1,
+	"internal/keyring/awskms":      2,
+	"internal/keyring/keyringtest": 2,
+	"internal/keyring/local":       3, // the keystore itself, over state
+	"internal/kms":                 4,
+	"internal/masterkey":           1,
+	"internal/policy":              1,
+	"internal/identity":            3,
+	"internal/wire/kmsapi":         3,
 	"internal/driver/process":      2,
 	"internal/driver/docker":       2,
 	"internal/driver/fake":         2,
@@ -78,10 +87,11 @@ var only = map[string]struct {
 	"internal/record":    {nil, "cutting and packing is pure"},
 	"internal/capacity":  {[]string{"internal/fault", "internal/instancetype"}, "who may run is decided without knowing what runs"},
 	"internal/control":   {[]string{"internal/fault", "internal/capacity", "internal/instancetype", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/router"}, "control knows seams, not adapters, and no wire shapes"},
+	"internal/policy":    {[]string{"internal/fault"}, "a decision is pure"},
 }
 
 // adapters are named by the daemon and the command line alone.
-var adapters = []string{"internal/driver/process", "internal/driver/docker", "internal/objstore/filestore", "internal/objstore/s3store", "internal/objstore/dirstore"}
+var adapters = []string{"internal/driver/process", "internal/driver/docker", "internal/objstore/filestore", "internal/objstore/s3store", "internal/objstore/dirstore", "internal/keyring/awskms"}
 
 func TestImports(t *testing.T) {
 	t.Parallel()

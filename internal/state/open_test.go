@@ -124,7 +124,7 @@ func TestMigrationIsAtomic(t *testing.T) {
 	s := openAt(t, path)
 	// A table in the way makes the first migration fail at its end.
 	for _, text := range []string{
-		"DROP TABLE async_invocations", "DROP TABLE transform_totals", "DROP TABLE transform_objects", "DROP TABLE resources", "PRAGMA user_version = 0",
+		"DROP TABLE records", "DROP TABLE async_invocations", "DROP TABLE transform_totals", "DROP TABLE transform_objects", "DROP TABLE resources", "PRAGMA user_version = 0",
 	} {
 		if _, err := s.writer.ses.conn.ExecContext(t.Context(), text); err != nil {
 			t.Fatal(err)

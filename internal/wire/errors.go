@@ -123,7 +123,7 @@ func FromFault(err error) *Error {
 
 func codeOf(k fault.Kind) Code {
 	switch k {
-	case fault.Invalid, fault.NotFound, fault.Exists, fault.Unsupported:
+	case fault.Invalid, fault.NotFound, fault.Exists, fault.Unsupported, fault.Unusable:
 		return ValidationException
 	case fault.InUse:
 		return ResourceInUse

@@ -60,10 +60,6 @@ func TestLaterOperationsGenerate(t *testing.T) {
 			"UpdateInferenceComponent", "UpdateInferenceComponentRuntimeConfig", "DeleteInferenceComponent",
 		), []string{"type InferenceComponentSpecification struct", "*float32"}},
 		{service{
-			name: "KMS", folder: "kms", model: "models/apis/kms/2014-11-01/api-2.json", invalid: "ValidationException",
-			served: []string{"CreateKey", "DescribeKey", "ListKeys", "Encrypt", "Decrypt", "GenerateDataKey", "ReEncrypt", "CreateAlias", "ListAliases", "EnableKey", "DisableKey", "ScheduleKeyDeletion"},
-		}, []string{"package kms", `Target:  "TrentService"`, "[]byte", "Secret: true", "wire.KindBlob", "NotFoundException"}},
-		{service{
 			name: "Application Auto Scaling", folder: "autoscaling", model: "models/apis/application-autoscaling/2016-02-06/api-2.json", invalid: "ValidationException",
 			served: []string{"RegisterScalableTarget", "DescribeScalableTargets", "DeregisterScalableTarget", "PutScalingPolicy", "DescribeScalingPolicies", "DeleteScalingPolicy", "DescribeScalingActivities"},
 		}, []string{"package autoscaling", `Target:  "AnyScaleFrontendService"`, "TargetTrackingScalingPolicyConfiguration struct", "ObjectNotFoundException"}},

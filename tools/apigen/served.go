@@ -5,7 +5,7 @@ package main
 // input and output reach. To serve one more operation, add its name here, run
 // go generate ./internal/wire, and let the generator say what is missing.
 var served = struct {
-	sageMaker, cloudWatchLogs []string
+	sageMaker, cloudWatchLogs, kms []string
 }{
 	sageMaker: []string{
 		"AddTags",
@@ -37,5 +37,30 @@ var served = struct {
 		"FilterLogEvents",
 		"GetLogEvents",
 		"PutRetentionPolicy",
+	},
+	kms: []string{
+		"CancelKeyDeletion",
+		"CreateAlias",
+		"CreateKey",
+		"Decrypt",
+		"DeleteAlias",
+		"DescribeKey",
+		"DisableKey",
+		"DisableKeyRotation",
+		"EnableKey",
+		"EnableKeyRotation",
+		"Encrypt",
+		"GenerateDataKey",
+		"GenerateDataKeyWithoutPlaintext",
+		"GetKeyPolicy",
+		"GetKeyRotationStatus",
+		"ListAliases",
+		"ListKeys",
+		"ListResourceTags",
+		"ReEncrypt",
+		"ScheduleKeyDeletion",
+		"TagResource",
+		"UntagResource",
+		"UpdateAlias",
 	},
 }

@@ -31,6 +31,14 @@ var services = []service{
 		served:  served.cloudWatchLogs,
 		overlay: cloudWatchLogsOverlay,
 	},
+	{
+		name:    "KMS",
+		folder:  "kmsapi",
+		model:   "models/apis/kms/2014-11-01/api-2.json",
+		invalid: "ValidationException",
+		served:  served.kms,
+		overlay: kmsOverlay,
+	},
 }
 
 // inWire says that the service is generated into package wire itself.

@@ -193,7 +193,7 @@ func (s Suite) stringMutations(t *testing.T, shape *wire.Shape, refuse func(stri
 	}
 	if shape.Bounds&wire.HasMax != 0 {
 		refuse("too long", valid+strings.Repeat(valid[len(valid)-1:], int(shape.Max)), maxText(shape))
-		refuse("far too long", strings.Repeat("x", 64<<10+1), maxText(shape))
+		refuse("far too long", strings.Repeat("x", max(64<<10, int(shape.Max))+1), maxText(shape))
 	}
 	if shape.Enum != nil {
 		refuse("unknown", "Nonesuch", enumText(shape))
