@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -115,6 +116,11 @@ func (a *app) runServe(cmd *cobra.Command, path string) error {
 	cfg, err := a.load(path, given(cmd))
 	if err != nil {
 		return err
+	}
+	// The event loops of the port hold a place of the scheduler each while they wait
+	// for a moment; the rest of the server must not lose it.
+	if n := runtime.GOMAXPROCS(0); cfg.TLSCert == "" {
+		runtime.GOMAXPROCS(2 * n)
 	}
 	s, err := a.start(cmd.Context(), cfg, nil)
 	if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {

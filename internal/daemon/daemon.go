@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/control"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
+	"github.com/sagebrush-ml/sagebrush/internal/front"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
 	"github.com/sagebrush-ml/sagebrush/internal/kms"
@@ -50,6 +52,8 @@ type Daemon struct {
 	keys     Credentials
 	listener net.Listener
 	tls      *certificate // nil serves without TLS
+	front    *front.Front // nil behind TLS
+	api      *api.Server
 	server   *http.Server
 	control  *control.Control
 	logs     *joblog.Dir
@@ -138,6 +142,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		Control: d.control, Router: routes, S3: s3, KMS: &kms.Service{Keys: d.keystore}, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
 		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 	})
+	d.api = port
 	d.server = &http.Server{
 		Handler:           port,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -256,6 +261,13 @@ const drainTime = 10 * time.Second
 func (d *Daemon) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if d.tls == nil {
+		f, err := front.New(front.Options{Listener: d.listener, Handler: d.api.Hot(), Loops: runtime.NumCPU()})
+		if err != nil {
+			return errors.Join(fault.Wrap(fault.Internal, err, "the server cannot serve its port"), d.Close())
+		}
+		d.front = f
+	}
 	served := make(chan error, 1)
 	go func() { served <- d.serve() }()
 	worked := make(chan error, 1)
@@ -275,6 +287,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.Log.Info("stopping")
 	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer stop()
+	if d.front != nil {
+		_ = d.front.Close(drain) // what is left then is cut off
+	}
 	if serr := d.server.Shutdown(drain); serr != nil {
 		d.server.Close()
 	}
@@ -291,7 +306,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // serve answers requests until the server is shut down.
 func (d *Daemon) serve() error {
 	if d.tls == nil {
-		return d.server.Serve(d.listener)
+		return d.server.Serve(d.front.Rest())
 	}
 	d.server.TLSConfig = d.tls.config()
 	return d.server.ServeTLS(d.listener, "", "")

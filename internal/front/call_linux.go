@@ -155,7 +155,7 @@ func (k *call) fail(c *client, why Failure, quiet bool) {
 	o := &k.outcome
 	o.Failure = why
 	o.Total = c.l.clock() - k.begun
-	o.Again = !quiet && !k.streamed && !k.started && (why == Refused || why == Saturated)
+	o.Again = !quiet && !k.streamed && !k.started && (why == Refused || why == Saturated || why == Reset)
 	if k.up != nil {
 		k.up.client = nil
 		k.up.close()

@@ -26,9 +26,10 @@ type Handler interface {
 	// 2xx and for a failure. It is nil when the answer has been passed on already,
 	// wholly or in part, and when the caller is gone.
 	//
-	// When o.Again is true, the container cannot have seen the request: Done may
-	// put another address into t and return true, which is another Forward, with
-	// another Done.
+	// When o.Again is true, the request is still at hand and the caller has had
+	// nothing: Done may put another address into t and return true, which is another
+	// Forward, with another Done. After Refused and Saturated the container cannot
+	// have seen the request; after Reset it may have.
 	Done(t *Target, o *Outcome, a *Answer) (again bool)
 }
 
@@ -225,7 +226,7 @@ type Outcome struct {
 	Sent, Received int64
 	// Body is the beginning, up to 64 KiB, of an answer that is not 2xx (RT-6).
 	Body []byte
-	// Again tells that the container cannot have seen the request.
+	// Again tells that the request can be sent once more.
 	Again bool
 }
 

@@ -253,7 +253,7 @@ func (x *exchange) done(why Failure, a *Answer) (again bool) {
 // failed ends a call without an answer of the container.
 func (x *exchange) failed(why Failure) (again bool) {
 	o := &x.outcome
-	o.Again = why == Refused && x.request.Whole
+	o.Again = (why == Refused || why == Reset) && x.request.Whole
 	if why == ClientGone {
 		x.done(why, nil)
 		return false

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
@@ -16,6 +17,8 @@ type Instance struct {
 	idle        chan struct{} // gets a value when nothing is under way any more and somebody drains
 	draining    atomic.Int32  // callers of Drain
 
+	address netip.AddrPort // the zero value where it is a name
+
 	models *models // what its multi-model container has loaded, nil when it has none
 
 	invocations, modelErrors atomic.Int64
@@ -24,6 +27,7 @@ type Instance struct {
 // NewInstance makes the router's side of a fleet's instance.
 func NewInstance(in *fleet.Instance) *Instance {
 	i := &Instance{ID: in.ID, Instance: in, idle: make(chan struct{}, 1)}
+	i.address, _ = netip.ParseAddrPort(in.Containers()[0].Addr())
 	for c, container := range in.Model().All() {
 		if container.MultiModel {
 			i.models = newModels(i, c, container)

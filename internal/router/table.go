@@ -27,6 +27,7 @@ type name struct{ region, folded string }
 func NewTable(endpoints []*Endpoint) *Table {
 	t := &Table{endpoints: make(map[name]*Endpoint, len(endpoints))}
 	for _, e := range endpoints {
+		e.plain = e.isPlain()
 		t.endpoints[name{e.Region, strings.ToLower(e.Name)}] = e
 	}
 	return t
@@ -59,7 +60,8 @@ type Endpoint struct {
 	Async  *resource.AsyncInference
 	Limits Limits
 
-	rec *endpointRecord // set when it is published first
+	plain bool
+	rec   *endpointRecord // set when it is published first
 }
 
 // Limits bound what requests may take. A Timeout or Body of 0 is the default.
