@@ -239,6 +239,27 @@ class Logs(unittest.TestCase):
         self.assertEqual(sm.describe_transform_job(TransformJobName=name("follow"))["TransformJobStatus"], "Completed")
         self.assertEqual(sorted(l["time"] for l in lines), [l["time"] for l in lines])
 
+    def test_endpoint(self):
+        """OB-21, OB-33: an endpoint has a group of its own, which SDK v2's deploy reads with
+        FilterLogEvents; it outlives the endpoint (OB-22)."""
+        endpoint = name("Endpoint")
+        sm.create_endpoint_config(EndpointConfigName=endpoint, ProductionVariants=[{
+            "VariantName": "AllTraffic", "ModelName": name("talker"), "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}])
+        sm.create_endpoint(EndpointName=endpoint, EndpointConfigName=endpoint)
+        sm.get_waiter("endpoint_in_service").wait(EndpointName=endpoint, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
+        client("sagemaker-runtime").invoke_endpoint(EndpointName=endpoint, Body=b"1\n", ContentType="text/csv")
+        group, seen = "/aws/sagemaker/Endpoints/" + endpoint, []
+        for _ in range(100):
+            seen = [e["message"] for e in cw.filter_log_events(logGroupName=group, logStreamNamePrefix="AllTraffic/")["events"]]
+            if "talking 4" in seen:
+                break
+            time.sleep(0.1)
+        self.assertIn("talking 4", seen)
+        self.assertIn("my token is ****", seen)
+        sm.delete_endpoint(EndpointName=endpoint)
+        sm.get_waiter("endpoint_deleted").wait(EndpointName=endpoint, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
+        self.assertEqual([g["logGroupName"] for g in cw.describe_log_groups(logGroupNamePrefix=group)["logGroups"]], [group])
+
     def test_keys(self):
         """Where signatures are required, they are for logs too."""
         strict = dict(url=clients.os.environ["STRICT_URL"], region_name="us-east-1")
