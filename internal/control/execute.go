@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -56,8 +57,13 @@ func (c *Control) execute(ctx context.Context, j resource.TransformJob, r *run) 
 	}
 	result, rerr := x.result(ctx)
 	if err = errors.Join(err, rerr); err != nil {
-		c.Log.Error("transform job failed", "job", j.Name, "error", err)
-		x.fail(transform.AsFailure(err))
+		f := transform.AsFailure(err)
+		level := slog.LevelInfo // the user's or the model's own
+		if f.Class == transform.InternalError {
+			level = slog.LevelError
+		}
+		c.Log.Log(ctx, level, "transform job failed", "job", j.Name, "error", x.mask.Text(err.Error()))
+		x.fail(f)
 	}
 	if len(x.broken) > 0 {
 		result.Worst = graver(result.Worst, x.broken[0])

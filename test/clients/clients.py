@@ -198,7 +198,7 @@ class Clients(unittest.TestCase):
                              TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1})
         self.assertIn("Value 'Some' at 'batchStrategy' failed to satisfy constraint: Member must satisfy enum value set: [MultiRecord, SingleRecord]", message)
         self.fails("UnknownOperationException", "ListTrainingJobs", sm.list_training_jobs)
-        self.fails("UnknownOperationException", "ListEndpoints", sm.list_endpoints)
+        self.fails("UnknownOperationException", "ListNotebookInstances", sm.list_notebook_instances)
 
     def test_refused_by_name(self):
         """What is not supported is refused, never ignored."""
@@ -212,12 +212,9 @@ class Clients(unittest.TestCase):
         }.items():
             self.fails("ValidationException", member, job, text="refused", model=name("echo"), **change)
         models = {
-            "Containers": {"Containers": [{"Image": "i"}]},
+            "PrimaryContainer.ModelPackageName": {"PrimaryContainer": {"ModelPackageName": "p"}},
             "VpcConfig": {"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}},
         }
-        if "ModelDataSource" in sm.meta.service_model.shape_for("ContainerDefinition").members:  # not in old clients
-            models["PrimaryContainer.ModelDataSource"] = {"PrimaryContainer": {"Image": "i", "ModelDataSource": {
-                "S3DataSource": {"S3Uri": "s3://b/p/", "S3DataType": "S3Prefix", "CompressionType": "None"}}}}
         for member, change in models.items():
             self.fails("ValidationException", member, sm.create_model, ModelName="refused", **change)
 
