@@ -52,6 +52,10 @@ clients: build ## boto3 and the AWS CLI against the real binary (needs python3-b
 	test/clients/run bin/sagebrush
 	SAGEBRUSH_DOCS_CLIENTS=1 $(GO) test -count=1 ./test/docs
 
+.PHONY: containers
+containers: ## real containers: the Docker driver, and images of real models (needs a Docker engine, debootstrap and root)
+	SAGEBRUSH_TEST_DOCKER=1 $(GO) test -race -count=1 -timeout 30m ./internal/driver/docker ./test/containers
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz $(or $(FUZZTIME),10s)

@@ -30,9 +30,10 @@ func shortDir(t testing.TB) string {
 // ownEngine is an engine for one test, which may stop it.
 type ownEngine struct {
 	testEngine
-	dir   string
-	flags []string
-	cmd   *exec.Cmd
+	dir    string
+	bridge string
+	flags  []string
+	cmd    *exec.Cmd
 }
 
 // startOwn starts an engine that shares nothing with that of the machine.
@@ -43,7 +44,15 @@ func startOwn(t *testing.T, flags ...string) *ownEngine {
 		t.Skip("an engine of its own needs root")
 	}
 	dir := shortDir(t)
-	own := &ownEngine{dir: dir, flags: flags}
+	own := &ownEngine{dir: dir, bridge: "t" + filepath.Base(dir), flags: flags}
+	// A bridge of its own keeps its hands off docker0: with none, it would remove that.
+	own.bridge = own.bridge[:min(len(own.bridge), 15)]
+	for _, args := range [][]string{{"link", "add", own.bridge, "type", "bridge"}, {"addr", "add", "203.0.113.1/30", "dev", own.bridge}} {
+		if said, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %v: %v: %s", args, err, said)
+		}
+	}
+	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", own.bridge).Run() })
 	own.run(t)
 	engine, host, err := connect("unix://" + filepath.Join(dir, "s"))
 	if err != nil {
@@ -70,7 +79,7 @@ func (o *ownEngine) run(t *testing.T) {
 	o.cmd = exec.Command("dockerd", append([]string{
 		"--host=unix://" + at("s"), "--data-root=" + at("data"), "--exec-root=" + at("exec"), "--pidfile=" + at("pid"),
 		"--containerd-namespace=" + filepath.Base(o.dir), "--containerd-plugins-namespace=" + filepath.Base(o.dir) + "-plugins",
-		"--bridge=none", "--iptables=false", "--ip-masq=false", // the rules of the machine's engine stay its own
+		"--bridge=" + o.bridge, "--iptables=false", "--ip-masq=false", // the rules of the machine's engine stay its own
 	}, o.flags...)...)
 	o.cmd.Stdout, o.cmd.Stderr = log, log
 	if err := o.cmd.Start(); err != nil {

@@ -3,6 +3,7 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -97,7 +98,7 @@ var program = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "program")
-	cmd := exec.Command("go", "build", "-o", out, "./testdata/program")
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", out, "./testdata/program")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, said)
@@ -105,27 +106,42 @@ var program = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(out)
 })
 
-// buildImage makes an image of files and a configuration, from nothing.
-func buildImage(t testing.TB, files map[string][]byte, config v1.Config, arch string) v1.Image {
-	t.Helper()
+// layerOf makes a layer of files.
+func layerOf(files map[string][]byte) (v1.Layer, error) {
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
 	for path, content := range files {
 		if err := w.WriteHeader(&tar.Header{Name: path, Mode: 0o755, Size: int64(len(content))}); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		if _, err := w.Write(content); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	return tarball.LayerFromOpener(
+		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil },
+		tarball.WithCompressionLevel(gzip.BestSpeed), tarball.WithCompressedCaching)
+}
+
+// programLayer is the layer of the Program, made once.
+var programLayer = sync.OnceValues(func() (v1.Layer, error) {
+	binary, err := program()
+	if err != nil {
+		return nil, err
+	}
+	return layerOf(map[string][]byte{"program": binary})
+})
+
+// imageOf makes an image of one layer and a configuration.
+func imageOf(t testing.TB, layer v1.Layer, err error, config v1.Config, arch string) v1.Image {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := mutate.AppendLayers(empty.Image, l)
+	img, err := mutate.AppendLayers(empty.Image, layer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,14 +157,24 @@ func buildImage(t testing.TB, files map[string][]byte, config v1.Config, arch st
 	return img
 }
 
+// buildImage makes an image of files and a configuration, from nothing.
+func buildImage(t testing.TB, files map[string][]byte, config v1.Config, arch string) v1.Image {
+	t.Helper()
+	layer, err := layerOf(files)
+	return imageOf(t, layer, err, config, arch)
+}
+
 // programImage is the Program in an image.
 func programImage(t testing.TB, labels map[string]string) v1.Image {
 	t.Helper()
-	binary, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return buildImage(t, map[string][]byte{"program": binary}, v1.Config{Entrypoint: []string{"/program"}, Labels: labels}, runtime.GOARCH)
+	return programFor(t, labels, runtime.GOARCH)
+}
+
+// programFor says that the Program is made for some architecture.
+func programFor(t testing.TB, labels map[string]string, arch string) v1.Image {
+	t.Helper()
+	layer, err := programLayer()
+	return imageOf(t, layer, err, v1.Config{Entrypoint: []string{"/program"}, Labels: labels}, arch)
 }
 
 // programTag is under which the engine has the Program for this run of the tests.

@@ -325,3 +325,27 @@ func TestLongLines(t *testing.T) {
 		t.Errorf("%d bytes, want %d", len(got), len(text))
 	}
 }
+
+// BenchmarkStart is the life of an instance on an image that the engine has, from
+// Start over its first answer to the end of Stop.
+func BenchmarkStart(b *testing.B) {
+	e := requireEngine(b)
+	d := newDriver(b, func(c *Config) { c.Log = nil })
+	image := e.loadProgram(b)
+	var started, ready time.Duration
+	for b.Loop() {
+		began := time.Now()
+		h, err := d.Start(b.Context(), spec(image, "bench", nil))
+		if err != nil {
+			b.Fatal(err)
+		}
+		started += time.Since(began)
+		post(b, h, "/print", nil)
+		ready += time.Since(began)
+		if err := h.Stop(b.Context(), 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(started.Milliseconds())/float64(b.N), "start-ms")
+	b.ReportMetric(float64(ready.Milliseconds())/float64(b.N), "ready-ms")
+}

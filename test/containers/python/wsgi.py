@@ -1,0 +1,3 @@
+"""What gunicorn serves."""
+
+from predictor import app  # noqa: F401
