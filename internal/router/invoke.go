@@ -223,7 +223,7 @@ func (x *exchange) call(ctx context.Context, l leg, h hop, deadline time.Time) (
 	var body []byte
 	var err error
 	if l.of.MultiModel {
-		head, body, err = x.callModel(ctx, l, &call, deadline, send)
+		head, body, err = x.callModel(ctx, &call, deadline, send)
 	} else {
 		head, body, err = send()
 	}
