@@ -59,15 +59,12 @@ func (s *Service) ListAliases(ctx context.Context, region string, in *kmsapi.Lis
 	if in.KeyId != nil {
 		of = &keyring.ID{Region: region, Name: *in.KeyId}
 	}
-	aliases, more, err := s.Keys.ListAliases(ctx, region, of, after, limit(in.Limit, defaultAliases))
-	out := &kmsapi.ListAliasesOutput{Aliases: []kmsapi.AliasListEntry{}, Truncated: &more}
+	aliases, next, err := s.Keys.ListAliases(ctx, region, of, after, limit(in.Limit, defaultAliases))
+	out := &kmsapi.ListAliasesOutput{Aliases: []kmsapi.AliasListEntry{}, Truncated: ref(next != ""), NextMarker: marker(next)}
 	for _, a := range aliases {
 		out.Aliases = append(out.Aliases, kmsapi.AliasListEntry{
 			AliasName: &a.Name, AliasArn: &a.ARN, TargetKeyId: &a.KeyID, CreationDate: moment(a.Created), LastUpdatedDate: moment(a.Updated),
 		})
-	}
-	if more && len(aliases) > 0 {
-		out.NextMarker = marker(aliases[len(aliases)-1].Name)
 	}
 	return answer(out, err)
 }
@@ -126,9 +123,12 @@ func (s *Service) GetKeyPolicy(ctx context.Context, region string, in *kmsapi.Ge
 	return &kmsapi.GetKeyPolicyOutput{Policy: ref(string(policy)), PolicyName: ref("default")}, err
 }
 
-// A marker is the name after which the next page begins. It is no secret, and
-// whatever a stranger makes of it is only another name.
+// marker makes the marker of a page after a name, nil for none. It is no secret,
+// and whatever a stranger makes of it is only another name.
 func marker(name string) *string {
+	if name == "" {
+		return nil
+	}
 	return ref(base64.RawURLEncoding.EncodeToString([]byte(name)))
 }
 

@@ -90,7 +90,7 @@ func (s *Service) DescribeKey(ctx context.Context, region string, in *kmsapi.Des
 	return answer(&kmsapi.DescribeKeyOutput{KeyMetadata: s.metadata(k)}, err)
 }
 
-// defaultPage is the length of a page that was not asked for.
+// The lengths of pages that were not asked for.
 const (
 	defaultKeys    = 100
 	defaultAliases = 50
@@ -105,13 +105,10 @@ func (s *Service) ListKeys(ctx context.Context, region string, in *kmsapi.ListKe
 	if err != nil {
 		return nil, err
 	}
-	keys, more, err := s.Keys.List(ctx, region, after, limit(in.Limit, defaultKeys))
-	out := &kmsapi.ListKeysOutput{Keys: []kmsapi.KeyListEntry{}, Truncated: &more}
+	keys, next, err := s.Keys.List(ctx, region, after, limit(in.Limit, defaultKeys))
+	out := &kmsapi.ListKeysOutput{Keys: []kmsapi.KeyListEntry{}, Truncated: ref(next != ""), NextMarker: marker(next)}
 	for _, k := range keys {
 		out.Keys = append(out.Keys, kmsapi.KeyListEntry{KeyId: &k.ID, KeyArn: &k.ARN})
-	}
-	if more && len(keys) > 0 {
-		out.NextMarker = marker(keys[len(keys)-1].ID)
 	}
 	return answer(out, err)
 }

@@ -78,7 +78,9 @@ func newRing(masters [][]byte) (*Ring, error) {
 		if err != nil {
 			return nil, fault.Wrap(fault.Internal, err, "The master key cannot be used.")
 		}
-		r.all = append(r.all, k)
+		if r.find(k.id[:]) == nil { // a key may be given twice, as current and as former
+			r.all = append(r.all, k)
+		}
 	}
 	r.current = r.all[0]
 	return r, nil

@@ -72,7 +72,7 @@ func TestKeysDiffer(t *testing.T) {
 	if both.Current(sealed) || !a.Current(sealed) || !both.Current(both.Seal(nil, "")) || both.Current(nil) {
 		t.Error("Current is wrong")
 	}
-	if !both.Changing() || a.Changing() {
+	if !both.Changing() || a.Changing() || open(t, value(1), value(1)).Changing() {
 		t.Error("Changing is wrong")
 	}
 }

@@ -1,5 +1,6 @@
 // Package state is the durable store: models, transform jobs, their tags, the
-// objects of each job, and the server's own secrets, in one SQLite file.
+// objects of each job, the server's own secrets, and records of rooms that keep
+// nouns of their own, in one SQLite file.
 //
 // Writes are functions given to Update. One goroutine runs them one after the
 // other and commits everything that queued in the meantime at once, so a write

@@ -157,21 +157,20 @@ func (s *Store) changeAlias(ctx context.Context, region, name string, fn func(*s
 }
 
 // ListAliases gives aliases of a region in the order of their names, after one of
-// them, and whether there are more; with a key only those of it.
-func (s *Store) ListAliases(ctx context.Context, region string, of *keyring.ID, after string, limit int) (aliases []Alias, more bool, err error) {
-	q := state.RecordQuery{Kind: kindAlias, Region: region, After: after, Limit: limit + 1}
+// them; with a key only those of it. next is after which the next page begins, ""
+// when there is none.
+func (s *Store) ListAliases(ctx context.Context, region string, of *keyring.ID, after string, limit int) (aliases []Alias, next string, err error) {
+	q := state.RecordQuery{Kind: kindAlias, Region: region, After: after, Limit: limit}
 	if of != nil {
 		r, err := s.find(ctx, *of)
 		if err != nil {
-			return nil, false, err
+			return nil, "", err
 		}
 		q.Parent = r.ID
 	}
 	err = s.State.View(ctx, func(tx *state.Tx) error {
-		records, err := tx.Records(q)
-		if more = len(records) > limit; more {
-			records = records[:limit]
-		}
+		var records []state.Record
+		records, next, err = page(tx, q)
 		for _, rec := range records {
 			var body aliasBody
 			if err := json.Unmarshal(rec.Body, &body); err != nil {
@@ -184,5 +183,5 @@ func (s *Store) ListAliases(ctx context.Context, region string, of *keyring.ID, 
 		}
 		return err
 	})
-	return aliases, more, err
+	return aliases, next, err
 }

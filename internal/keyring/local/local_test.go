@@ -232,6 +232,9 @@ func TestDeletionIsDue(t *testing.T) {
 			t.Errorf("%+v", gone)
 		}
 		c.move(7)
+		if keys, next, err := s.List(t.Context(), region, "", 1); err != nil || len(keys) != 0 || next != "" {
+			t.Errorf("listed after its date: %v, %q, %v", keys, next, err)
+		}
 		if _, err := s.Get(t.Context(), id(k.ID)); !fault.Is(err, fault.NotFound) {
 			t.Errorf("after its date: %v", err)
 		}
@@ -360,13 +363,13 @@ func TestAliases(t *testing.T) {
 	no(t, s.CreateAlias(t.Context(), region, "alias/two", id(b.ID))) // case matters
 	no(t, s.UpdateAlias(t.Context(), region, "alias/2", id(b.ID)))
 	no(t, s.DeleteAlias(t.Context(), region, "alias/1"))
-	list := func(of *keyring.ID, after string, limit int) (names string, more bool) {
-		aliases, more, err := s.ListAliases(t.Context(), region, of, after, limit)
+	list := func(of *keyring.ID, after string, limit int) (names, next string) {
+		aliases, next, err := s.ListAliases(t.Context(), region, of, after, limit)
 		no(t, err)
 		for _, x := range aliases {
 			names += x.Name + " "
 		}
-		return names, more
+		return names, next
 	}
 	of := id(b.ID)
 	for _, tt := range []struct {
@@ -374,15 +377,15 @@ func TestAliases(t *testing.T) {
 		after string
 		limit int
 		want  string
-		more  bool
+		next  string
 	}{
-		{nil, "", 10, "alias/2 alias/Two alias/two ", false},
-		{nil, "", 2, "alias/2 alias/Two ", true},
-		{nil, "alias/Two", 2, "alias/two ", false},
-		{&of, "", 10, "alias/2 alias/two ", false},
+		{nil, "", 10, "alias/2 alias/Two alias/two ", ""},
+		{nil, "", 2, "alias/2 alias/Two ", "alias/Two"},
+		{nil, "alias/Two", 2, "alias/two ", ""},
+		{&of, "", 10, "alias/2 alias/two ", ""},
 	} {
-		if got, more := list(tt.of, tt.after, tt.limit); got != tt.want || more != tt.more {
-			t.Errorf("%+v: %s %v", tt, got, more)
+		if got, next := list(tt.of, tt.after, tt.limit); got != tt.want || next != tt.next {
+			t.Errorf("%+v: %s %s", tt, got, next)
 		}
 	}
 	if k, err := s.Get(t.Context(), id("alias/2")); err != nil || k.ID != b.ID {

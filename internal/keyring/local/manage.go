@@ -39,14 +39,12 @@ func (s *Store) insert(tx *state.Tx, r *row) error {
 	return save(tx.PutRecord, r)
 }
 
-// List gives keys of a region in the order of their ids, after one of them, and
-// whether there are more.
-func (s *Store) List(ctx context.Context, region, after string, limit int) (keys []Key, more bool, err error) {
+// List gives keys of a region in the order of their ids, after one of them. next is
+// after which the next page begins, "" when there is none.
+func (s *Store) List(ctx context.Context, region, after string, limit int) (keys []Key, next string, err error) {
 	err = s.State.View(ctx, func(tx *state.Tx) error {
-		records, err := tx.Records(state.RecordQuery{Kind: kindKey, Region: region, After: after, Limit: limit + 1})
-		if more = len(records) > limit; more {
-			records = records[:limit]
-		}
+		var records []state.Record
+		records, next, err = page(tx, state.RecordQuery{Kind: kindKey, Region: region, After: after, Limit: limit})
 		for _, rec := range records {
 			r, err := s.decode(rec, nil)
 			if err != nil {
@@ -58,7 +56,18 @@ func (s *Store) List(ctx context.Context, region, after string, limit int) (keys
 		}
 		return err
 	})
-	return keys, more, err
+	return keys, next, err
+}
+
+// page reads the records of a page, and after which name the next one begins.
+func page(tx *state.Tx, q state.RecordQuery) (records []state.Record, next string, err error) {
+	limit := q.Limit
+	q.Limit++
+	if records, err = tx.Records(q); len(records) > limit {
+		records = records[:limit]
+		next = records[limit-1].Name
+	}
+	return records, next, err
 }
 
 // SetEnabled enables or disables a key.
