@@ -53,8 +53,11 @@ clients: build ## boto3 and the AWS CLI against the real binary (needs python3-b
 	SAGEBRUSH_DOCS_CLIENTS=1 $(GO) test -count=1 ./test/docs
 
 .PHONY: containers
-containers: ## real containers: the Docker driver, and images of real models (needs a Docker engine, debootstrap and root)
+containers: build ## real containers: the Docker driver, vectors and jobs over real models (needs a Docker engine, debootstrap and root)
 	SAGEBRUSH_TEST_DOCKER=1 $(GO) test -race -count=1 -timeout 30m ./internal/driver/docker ./test/containers
+	test/vectors/build
+	SAGEBRUSH_TEST_DOCKER=1 $(GO) test -short -count=1 -timeout 20m ./test/vectors
+	test/containers/jobs bin/sagebrush
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (10s)

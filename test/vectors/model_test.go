@@ -94,7 +94,8 @@ func (m *model) run() (err error) {
 	if err := json.Unmarshal([]byte(os.Getenv(envBehaviour)), &m.behaviour); err != nil {
 		return err
 	}
-	if m.record, err = os.OpenFile(os.Getenv(envRecord), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+	// In a container there is no file to share; what it saw then shows in its answers.
+	if m.record, err = os.OpenFile(cmp.Or(os.Getenv(envRecord), os.DevNull), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
 	env := map[string]string{}
@@ -103,7 +104,7 @@ func (m *model) run() (err error) {
 		env[key] = value
 	}
 	m.note(seen{Env: env})
-	l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("SAGEMAKER_BIND_TO_PORT"))
+	l, err := net.Listen("tcp", os.Getenv("SAGEBRUSH_BIND_HOST")+":"+os.Getenv("SAGEMAKER_BIND_TO_PORT"))
 	if err != nil {
 		return err
 	}

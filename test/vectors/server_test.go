@@ -22,6 +22,10 @@ import (
 // image is the name under which the test binary is a model server.
 const image = "test/vector:latest"
 
+// inContainers says that the vectors run on a Docker engine, where the image was
+// built before (see build).
+func inContainers() bool { return os.Getenv("SAGEBRUSH_TEST_DOCKER") != "" }
+
 // server is a running daemon and a client of it. Its requests are unsigned, as
 // the open mode allows.
 type server struct{ url string }
@@ -41,7 +45,10 @@ func serve(t *testing.T, settings map[string]any) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Images = []config.Image{{Image: image, Command: []string{self, "model"}}}
+	if c.Runtime = "docker"; !inContainers() {
+		c.Runtime = "process"
+		c.Images = []config.Image{{Image: image, Command: []string{self, "model"}}}
+	}
 	d, err := daemon.Open(t.Context(), daemon.Options{Config: c, Version: "test", Self: []string{self}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
