@@ -30,6 +30,7 @@ func (s *Server) ownPaths() http.Handler {
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}/logs", s.guard(http.HandlerFunc(s.jobLogs)))
 	mux.Handle("GET /-/api/v1/endpoints/{name}", s.guard(http.HandlerFunc(s.endpointProgress)))
 	mux.Handle("GET /-/api/v1/endpoints/{name}/why", s.guard(http.HandlerFunc(s.endpointWhy)))
+	mux.Handle("GET /-/api/v1/endpoints/{name}/logs", s.guard(http.HandlerFunc(s.endpointLogs)))
 	mux.Handle("POST /-/api/v1/endpoints/{name}/maintenance", s.guard(http.HandlerFunc(s.maintainEndpoint)))
 	mux.Handle("DELETE /-/api/v1/endpoints/{name}", s.guard(http.HandlerFunc(s.forceDeleteEndpoint)))
 	mux.HandleFunc("/-/", func(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/control"
@@ -141,8 +142,10 @@ func meanMs(h router.Histogram) float64 {
 type EndpointWhy struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
-	// Why says what the endpoint waits for or does at the moment.
-	Why string `json:"why"`
+	// Why says what the endpoint waits for or does at the moment, and Parts the same
+	// sentence by sentence.
+	Why   string   `json:"why"`
+	Parts []string `json:"parts"`
 }
 
 // endpointWhy answers what an endpoint waits for.
@@ -152,7 +155,7 @@ func (s *Server) endpointWhy(w http.ResponseWriter, r *http.Request) {
 		s.ownFail(w, err)
 		return
 	}
-	writeJSON(w, EndpointWhy{Name: e.Name, Status: string(e.Status), Why: why})
+	writeJSON(w, EndpointWhy{Name: e.Name, Status: string(e.Status), Why: strings.Join(why, "; "), Parts: why})
 }
 
 // maintainEndpoint begins to replace all instances of an endpoint (EP-15).

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/endpoint"
@@ -108,12 +107,12 @@ func (o *host) progress(owned []resource.EndpointInstance, g endpoint.Group) (p 
 
 // WhyEndpoint says what an endpoint waits for or does now, in one sentence or
 // several.
-func (c *Control) WhyEndpoint(ctx context.Context, key resource.Key) (resource.Endpoint, string, error) {
+func (c *Control) WhyEndpoint(ctx context.Context, key resource.Key) (resource.Endpoint, []string, error) {
 	p, err := c.EndpointProgress(ctx, key)
 	if err != nil {
-		return p.Endpoint, "", err
+		return p.Endpoint, nil, err
 	}
-	return p.Endpoint, strings.Join(p.why(c.Now()), "; "), nil
+	return p.Endpoint, p.why(c.Now()), nil
 }
 
 // why makes the sentences.
@@ -155,7 +154,7 @@ func (p EndpointProgress) doing(now time.Time) []string {
 	for _, t := range p.Traffic {
 		flying += t.InFlight
 	}
-	return []string{fmt.Sprintf("it serves; %d requests are under way", flying)}
+	return []string{fmt.Sprintf("it serves, and %d requests are under way", flying)}
 }
 
 // deploying says how an update goes on.

@@ -62,7 +62,7 @@ func TestEndpointWhy(t *testing.T) {
 	}
 	letIn(t, gate)
 	status(t, d, "e", "InService")
-	says(t, d, "e", "it serves; 0 requests are under way")
+	says(t, d, "e", "it serves, and 0 requests are under way")
 	for range 3 {
 		invoke(t, d, "e", "x", nil)
 	}
