@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -160,10 +161,18 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 
 // container is a model server by the container contract. MODE says what it does:
 // echo answers each request with its body in capitals, refuse with 400, and hang
-// never. It prints a line when it begins.
+// never; parts sends each word by itself, and breaks the connection at "break"; mute
+// never is ready, and dead ends at once. It prints a line when it begins.
 func container() {
 	fmt.Println("container mode", os.Getenv("MODE"), strings.Join(os.Args[1:], " "))
-	http.HandleFunc("GET /ping", func(http.ResponseWriter, *http.Request) {})
+	if os.Getenv("MODE") == "dead" {
+		os.Exit(3)
+	}
+	http.HandleFunc("GET /ping", func(w http.ResponseWriter, _ *http.Request) {
+		if os.Getenv("MODE") == "mute" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
 	http.HandleFunc("POST /invocations", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -174,6 +183,15 @@ func container() {
 			<-r.Context().Done()
 		case "refuse":
 			http.Error(w, "I do not like this", http.StatusBadRequest)
+		case "parts":
+			for word := range bytes.FieldsSeq(body) {
+				if string(word) == "break" {
+					panic(http.ErrAbortHandler)
+				}
+				w.Write(append(word, '\n'))
+				w.(http.Flusher).Flush()
+				time.Sleep(partPause)
+			}
 		default:
 			w.Write(bytes.ToUpper(body))
 		}
@@ -182,6 +200,9 @@ func container() {
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(address, nil))
 	os.Exit(1)
 }
+
+// partPause keeps the parts of an answer apart, so that they do not arrive as one.
+const partPause = 50 * time.Millisecond
 
 // send sends one unsigned request to the script's server, which is open:
 //

@@ -12,12 +12,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 )
 
-// LogLine is one line of the answer at /-/api/v1/transform-jobs/NAME/logs, which
-// is JSON lines. Stream is without the job's name.
+// LogLine is one line of the answers at /-/api/v1/transform-jobs/NAME/logs and
+// /-/api/v1/endpoints/NAME/logs, which are JSON lines. Stream is without the name of
+// the job.
 type LogLine struct {
 	Time   LogTime `json:"time"`
 	Stream string  `json:"stream"`
@@ -42,12 +44,48 @@ func (s *Server) jobLogs(w http.ResponseWriter, r *http.Request) {
 		s.ownFail(w, err)
 		return
 	}
+	s.serveLogs(w, r, joblog.JobName(j.Key), func() (bool, error) {
+		j, err := s.Control.DescribeTransformJob(r.Context(), key)
+		return j.Status.Terminal(), err
+	})
+}
+
+// endpointLogs is jobLogs for an endpoint, which ends when it is deleted. Its lines
+// can be read afterwards too.
+func (s *Server) endpointLogs(w http.ResponseWriter, r *http.Request) {
+	key := s.requestKey(r)
+	e, _, err := s.Control.DescribeEndpoint(r.Context(), key)
+	if err == nil {
+		key = e.Key
+	}
+	place := joblog.EndpointName(key)
+	if fault.Is(err, fault.NotFound) {
+		if kept, lerr := s.Logs.Streams(place.Group, place.Prefix); lerr == nil && len(kept) > 0 {
+			err = nil
+		}
+	}
+	if err != nil {
+		s.ownFail(w, err)
+		return
+	}
+	s.serveLogs(w, r, place, func() (bool, error) {
+		_, _, err := s.Control.DescribeEndpoint(r.Context(), key)
+		if fault.Is(err, fault.NotFound) {
+			return true, nil
+		}
+		return false, err
+	})
+}
+
+// serveLogs answers lines as the request's parameters ask for them; with follow=1
+// until ended says so.
+func (s *Server) serveLogs(w http.ResponseWriter, r *http.Request, place joblog.Place, ended func() (bool, error)) {
 	q, err := readLogQuery(r.URL.Query(), s.Now())
 	if err != nil {
 		s.ownFail(w, err)
 		return
 	}
-	f := follower{logs: s.Logs, place: joblog.JobName(j.Key), query: q, after: q.since, out: json.NewEncoder(w)}
+	f := follower{logs: s.Logs, place: place, query: q, after: q.since, out: json.NewEncoder(w)}
 	f.out.SetEscapeHTML(false)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	err = f.begin()
@@ -56,17 +94,14 @@ func (s *Server) jobLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil && q.follow {
-		err = f.follow(r.Context(), s.draining, http.NewResponseController(w).Flush, func() (bool, error) {
-			j, err := s.Control.DescribeTransformJob(r.Context(), key)
-			return j.Status.Terminal(), err
-		})
+		err = f.follow(r.Context(), s.draining, http.NewResponseController(w).Flush, ended)
 	}
 	if err != nil && r.Context().Err() == nil { // the status is sent; the log says why it ended
-		s.Log.Warn("an answer with logs was cut short", "job", j.Name, "error", err)
+		s.Log.Warn("an answer with logs was cut short", "of", r.PathValue("name"), "error", err)
 	}
 }
 
-// logQuery is which lines of a job are asked for.
+// logQuery is which lines are asked for.
 type logQuery struct {
 	follow bool
 	stream string // a glob over the streams' names; "" is all

@@ -28,6 +28,9 @@ func (s *Server) ownPaths() http.Handler {
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}", s.guard(http.HandlerFunc(s.jobProgress)))
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}/why", s.guard(http.HandlerFunc(s.jobWhy)))
 	mux.Handle("GET /-/api/v1/transform-jobs/{name}/logs", s.guard(http.HandlerFunc(s.jobLogs)))
+	mux.Handle("GET /-/api/v1/endpoints/{name}", s.guard(http.HandlerFunc(s.endpointProgress)))
+	mux.Handle("GET /-/api/v1/endpoints/{name}/why", s.guard(http.HandlerFunc(s.endpointWhy)))
+	mux.Handle("GET /-/api/v1/endpoints/{name}/logs", s.guard(http.HandlerFunc(s.endpointLogs)))
 	mux.Handle("POST /-/api/v1/endpoints/{name}/maintenance", s.guard(http.HandlerFunc(s.maintainEndpoint)))
 	mux.Handle("DELETE /-/api/v1/endpoints/{name}", s.guard(http.HandlerFunc(s.forceDeleteEndpoint)))
 	mux.HandleFunc("/-/", func(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +77,7 @@ type JobProgress struct {
 	transform.Snapshot
 }
 
-// requestKey names the job of one of our own paths.
+// requestKey names the job or endpoint of one of our own paths.
 func (s *Server) requestKey(r *http.Request) resource.Key {
 	scope, _ := sigv4.ScopeOf(r)
 	k := resource.Key{Region: s.region(scope), Kind: resource.KindTransformJob, Name: r.PathValue("name")}
@@ -113,24 +116,6 @@ func (s *Server) jobWhy(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, JobWhy{Name: j.Name, Status: string(j.Status), Why: why})
-}
-
-// maintainEndpoint begins to replace all instances of an endpoint (EP-15).
-func (s *Server) maintainEndpoint(w http.ResponseWriter, r *http.Request) {
-	if err := s.Control.Maintain(r.Context(), s.requestKey(r)); err != nil {
-		s.ownFail(w, err)
-		return
-	}
-	writeJSON(w, map[string]string{"status": string(resource.EndpointSystemUpdating)})
-}
-
-// forceDeleteEndpoint deletes an endpoint in whatever status it is.
-func (s *Server) forceDeleteEndpoint(w http.ResponseWriter, r *http.Request) {
-	if err := s.Control.DeleteEndpoint(r.Context(), s.requestKey(r), true); err != nil {
-		s.ownFail(w, err)
-		return
-	}
-	writeJSON(w, map[string]string{"status": string(resource.EndpointDeleting)})
 }
 
 // ownFail answers an error on our own paths.

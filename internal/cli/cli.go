@@ -55,9 +55,9 @@ type app struct {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sagebrush",
-		Short: "Run Amazon SageMaker batch transform jobs on your own machine",
-		Long: `Sagebrush serves the Amazon SageMaker API on your own machine: batch transform jobs
-really run, and the AWS CLI and SDKs are pointed at it with AWS_ENDPOINT_URL.`,
+		Short: "Run Amazon SageMaker transform jobs and endpoints on your own machine",
+		Long: `Sagebrush serves the Amazon SageMaker API on your own machine: batch transform jobs and
+hosted endpoints really run, and the AWS CLI and SDKs are pointed at it with AWS_ENDPOINT_URL.`,
 		Example: `  sagebrush demo                      # see it work, with data and a model that it brings along
   sagebrush serve                     # start a server
   eval "$(sagebrush env)"             # point this shell's AWS tools at it
@@ -75,7 +75,7 @@ really run, and the AWS CLI and SDKs are pointed at it with AWS_ENDPOINT_URL.`,
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON, the same as --output json")
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run jobs:"}, &cobra.Group{ID: "server", Title: "Run a server and talk to it:"})
-	root.AddCommand(a.demo(), a.transform(), a.serve(), a.environment(), a.jobs(), a.version(), a.exitCodes(), a.shim(), a.modelServer())
+	root.AddCommand(a.demo(), a.transform(), a.serve(), a.environment(), a.jobs(), a.endpoints(), a.admin(), a.version(), a.exitCodes(), a.shim(), a.modelServer())
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() != "transform" { // there --output is where the results go

@@ -104,7 +104,7 @@ func TestExitCodesAreListed(t *testing.T) {
 		}
 		seen[row.Code] = true
 	}
-	for _, code := range []int{exitOK, exitFailed, exitUsage, exitJobFailed, exitJobStopped, exitUnreachable, exitInterrupted} {
+	for _, code := range []int{exitOK, exitFailed, exitUsage, exitJobFailed, exitJobStopped, exitUnreachable, exitRolledBack, exitInterrupted} {
 		if !seen[code] {
 			t.Errorf("the code %d is not in the table", code)
 		}

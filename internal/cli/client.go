@@ -87,7 +87,12 @@ func (c *client) call(ctx context.Context, operation string, in wire.Message, ou
 
 // own gets something of Sagebrush's own; path begins after /-/api/v1/.
 func (c *client) own(ctx context.Context, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/-/api/v1/"+path, nil)
+	return c.ownDo(ctx, http.MethodGet, path, out)
+}
+
+// ownDo is own with another method than GET.
+func (c *client) ownDo(ctx context.Context, method, path string, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+"/-/api/v1/"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -100,27 +105,28 @@ func (c *client) own(ctx context.Context, path string, out any) error {
 
 // progress asks how far a job has come.
 func (c *client) progress(ctx context.Context, job string) (p api.JobProgress, err error) {
-	return p, c.own(ctx, "transform-jobs/"+url.PathEscape(job), &p)
+	return p, c.own(ctx, jobPath(job), &p)
 }
 
-// logs hands over what a job printed, line by line, until the answer ends; query
-// has the parameters of the path. An error of each ends it and is given back.
-func (c *client) logs(ctx context.Context, job string, query url.Values, each func(api.LogLine) error) error {
-	path := c.URL + "/-/api/v1/transform-jobs/" + url.PathEscape(job) + "/logs?" + query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+// jobPath is where the server's own paths have a job.
+func jobPath(job string) string { return "transform-jobs/" + url.PathEscape(job) }
+
+// logs hands over what a job or an endpoint printed, line by line, until the answer
+// ends; of is its path and query has the parameters. An error of each ends it and
+// is given back.
+func (c *client) logs(ctx context.Context, of string, query url.Values, each func(api.LogLine) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/-/api/v1/"+of+"/logs?"+query.Encode(), nil)
 	if err != nil {
 		return err
 	}
-	endless := *c.http
-	endless.Timeout = 0 // a job may be silent for long
-	resp, err := c.send(&endless, req, "sagemaker", nil)
+	resp, err := c.send(c.endless(), req, "sagemaker", nil) // it may be silent for long
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 {
-		answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-		return refused(resp.StatusCode, answer)
+		_, err := c.readAnswer(ctx, resp)
+		return err
 	}
 	for lines := json.NewDecoder(resp.Body); ; {
 		var l api.LogLine
@@ -154,9 +160,14 @@ func (c *client) do(req *http.Request, service string, body []byte) ([]byte, err
 		return nil, err
 	}
 	defer resp.Body.Close()
+	return c.readAnswer(req.Context(), resp)
+}
+
+// readAnswer reads the whole of an answer; one that is an error is a *refusal.
+func (c *client) readAnswer(ctx context.Context, resp *http.Response) ([]byte, error) {
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return nil, c.unreachable(req.Context(), err)
+		return nil, c.unreachable(ctx, err)
 	}
 	if len(answer) > maxAnswer {
 		return nil, failed(exitFailed, "the server's answer has over %s", size(maxAnswer))
@@ -165,6 +176,13 @@ func (c *client) do(req *http.Request, service string, body []byte) ([]byte, err
 		return nil, refused(resp.StatusCode, answer)
 	}
 	return answer, nil
+}
+
+// endless is a client for answers that may take as long as they like.
+func (c *client) endless() *http.Client {
+	e := *c.http
+	e.Timeout = 0
+	return &e
 }
 
 // send signs and sends a request. The caller closes the answer's body.

@@ -22,6 +22,7 @@ const (
 	exitJobFailed   = 3
 	exitJobStopped  = 4
 	exitUnreachable = 5
+	exitRolledBack  = 6
 	exitInterrupted = 130
 )
 
@@ -34,12 +35,13 @@ type ExitCode struct {
 // ExitCodes is the table of exit codes, for the help and the documentation.
 func ExitCodes() []ExitCode {
 	return []ExitCode{
-		{exitOK, "it worked; for jobs wait, transform and demo: the job ended as Completed"},
+		{exitOK, "it worked; a job that is awaited ended as Completed, an endpoint is as waited for"},
 		{exitFailed, "it failed, for the reason on standard error; for demo also: the predictions differ"},
 		{exitUsage, "the command line or the configuration is wrong; nothing was started"},
-		{exitJobFailed, "the job ended as Failed"},
+		{exitJobFailed, "the job ended as Failed; for endpoints wait: the endpoint is Failed or UpdateRollbackFailed"},
 		{exitJobStopped, "the job ended as Stopped"},
 		{exitUnreachable, "the server cannot be reached"},
+		{exitRolledBack, "for endpoints wait: the endpoint is InService, and its last change was rolled back"},
 		{exitInterrupted, "interrupted by a signal; what the command had started is stopped"},
 	}
 }

@@ -31,35 +31,49 @@ AWS_ENDPOINT_URL names, else the one that runs on this machine.`,
 	return cmd
 }
 
+// jobsHint is what to do about a job that is not there.
+const jobsHint = "sagebrush jobs list shows the jobs of the region; --region chooses another"
+
 // jobCommand completes a command that takes a job's name.
 func (a *app) jobCommand(cmd *cobra.Command, f *targetFlags, run func(ctx context.Context, c *client, job string) error) *cobra.Command {
 	cmd.Args = oneArg("the name of a job")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := a.connect(*f)
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		return named(run(cmd.Context(), c, args[0]), args[0])
+		return a.withServer(cmd, f, jobsHint, func(ctx context.Context, c *client) error { return run(ctx, c, args[0]) })
 	}
+	a.completeNames(cmd, f, a.jobNames)
+	return cmd
+}
+
+// withServer runs something that talks to the server, whose refusals get a hint.
+func (a *app) withServer(cmd *cobra.Command, f *targetFlags, hint string, run func(ctx context.Context, c *client) error) error {
+	c, err := a.connect(*f)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return named(run(cmd.Context(), c), hint)
+}
+
+// completeNames offers names from the server for a command's first argument; none
+// when the server is not there.
+func (a *app) completeNames(cmd *cobra.Command, f *targetFlags, names func(ctx context.Context, c *client) []string) {
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return a.jobNames(cmd.Context(), *f), cobra.ShellCompDirectiveNoFileComp
+		ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+		defer cancel()
+		c, err := a.connect(*f)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		defer c.close()
+		return names(ctx, c), cobra.ShellCompDirectiveNoFileComp
 	}
-	return cmd
 }
 
-// jobNames are the newest jobs, for completion; none when the server is not there.
-func (a *app) jobNames(ctx context.Context, f targetFlags) []string {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	c, err := a.connect(f)
-	if err != nil {
-		return nil
-	}
-	defer c.close()
+// jobNames are the newest jobs, for completion.
+func (a *app) jobNames(ctx context.Context, c *client) []string {
 	l := jobList{in: wire.ListTransformJobsInput{}, limit: 50}
 	if l.fetch(ctx, c) != nil {
 		return nil
@@ -71,8 +85,9 @@ func (a *app) jobNames(ctx context.Context, f targetFlags) []string {
 	return names
 }
 
-// named makes of a server's refusal what the user sees; job may be "".
-func named(err error, job string) error {
+// named makes of a server's refusal what the user sees, with a hint unless that
+// is "".
+func named(err error, hint string) error {
 	r := (*refusal)(nil)
 	if !errors.As(err, &r) {
 		return err
@@ -81,8 +96,8 @@ func named(err error, job string) error {
 	switch {
 	case r.status == http.StatusForbidden, r.code == string(wire.UnrecognizedClientException):
 		f = f.hint(`the server does not take these access keys; get its own with: eval "$(sagebrush env)"`)
-	case job != "":
-		f = f.hint("sagebrush jobs list shows the jobs of the region; --region chooses another")
+	case hint != "":
+		f = f.hint("%s", hint)
 	}
 	return f
 }

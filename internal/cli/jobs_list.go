@@ -35,30 +35,47 @@ const pageSize = 100
 
 // fetch gets pages until there are no more or the limit is reached.
 func (l *jobList) fetch(ctx context.Context, c *client) error {
-	for {
-		n := int32(pageSize)
-		if l.limit > 0 {
-			n = int32(min(pageSize, l.limit-len(l.rows)))
-		}
+	return fetchPages(l.limit, func(n int32) (got int, more bool, err error) {
 		l.in.MaxResults = &n
 		var page struct {
 			TransformJobSummaries []json.RawMessage
 			NextToken             *string
 		}
 		if err := c.call(ctx, "ListTransformJobs", &l.in, &page); err != nil {
+			return 0, false, err
+		}
+		l.in.NextToken, l.rows = page.NextToken, append(l.rows, page.TransformJobSummaries...)
+		l.summaries, err = appendRows(c, l.summaries, page.TransformJobSummaries)
+		return len(page.TransformJobSummaries), page.NextToken != nil, err
+	})
+}
+
+// fetchPages asks for pages until there are no more, or limit rows are there; 0 is
+// no limit.
+func fetchPages(limit int, page func(n int32) (got int, more bool, err error)) error {
+	for rows := 0; ; {
+		n := int32(pageSize)
+		if limit > 0 {
+			n = int32(min(pageSize, limit-rows))
+		}
+		got, more, err := page(n)
+		rows += got
+		if err != nil || !more || limit > 0 && rows >= limit {
 			return err
 		}
-		for _, row := range page.TransformJobSummaries {
-			var s summary
-			if err := c.decode(row, &s); err != nil {
-				return err
-			}
-			l.rows, l.summaries = append(l.rows, row), append(l.summaries, s)
-		}
-		if l.in.NextToken = page.NextToken; page.NextToken == nil || l.limit > 0 && len(l.rows) >= l.limit {
-			return nil
-		}
 	}
+}
+
+// appendRows reads rows of a list.
+func appendRows[T any](c *client, to []T, rows []json.RawMessage) ([]T, error) {
+	for _, row := range rows {
+		var one T
+		if err := c.decode(row, &one); err != nil {
+			return to, err
+		}
+		to = append(to, one)
+	}
+	return to, nil
 }
 
 // jobsList is the command that lists jobs.

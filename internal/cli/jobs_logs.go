@@ -12,11 +12,43 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/api"
 )
 
+// logFlags are the flags that choose lines.
+type logFlags struct {
+	follow        bool
+	stream, since string
+	tail          int
+}
+
+// add gives a command the flags; until is when following ends, and streams is what
+// the streams are called.
+func (l *logFlags) add(cmd *cobra.Command, until, streams string) {
+	flags := cmd.Flags()
+	flags.BoolVarP(&l.follow, "follow", "f", false, "go on with what comes until "+until)
+	flags.StringVar(&l.stream, "stream", "", "only this stream, as "+streams+"; may hold * and ?")
+	flags.StringVar(&l.since, "since", "", "only lines since a time (2026-11-24T07:30:00Z) or for a duration (10m)")
+	flags.IntVar(&l.tail, "tail", -1, "only the last lines, so many; 0 with --follow is only what comes")
+}
+
+// query makes the parameters of the request.
+func (l *logFlags) query(cmd *cobra.Command) url.Values {
+	query := url.Values{}
+	for name, value := range map[string]string{"stream": l.stream, "since": l.since} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if l.follow {
+		query.Set("follow", "1")
+	}
+	if cmd.Flags().Changed("tail") {
+		query.Set("tail", strconv.Itoa(l.tail))
+	}
+	return query
+}
+
 // jobsLogs is the command that prints what a job printed.
 func (a *app) jobsLogs(f *targetFlags) *cobra.Command {
-	var follow bool
-	var stream, since string
-	var tail int
+	var l logFlags
 	cmd := &cobra.Command{
 		Use:   "logs NAME",
 		Short: "Print what a job's containers printed, and its data-logs",
@@ -27,25 +59,9 @@ until the job has ended. With --output json each line is a JSON object.`,
   sagebrush jobs logs nightly --stream '*/data-log' --tail 20
   sagebrush jobs logs nightly --since 10m --output json`,
 	}
-	flags := cmd.Flags()
-	flags.BoolVarP(&follow, "follow", "f", false, "go on with what comes until the job has ended")
-	flags.StringVar(&stream, "stream", "", "only this stream of the job, as INSTANCE or INSTANCE/data-log; may hold * and ?")
-	flags.StringVar(&since, "since", "", "only lines since a time (2026-11-24T07:30:00Z) or for a duration (10m)")
-	flags.IntVar(&tail, "tail", -1, "only the last lines, so many; 0 with --follow is only what comes")
+	l.add(cmd, "the job has ended", "INSTANCE or INSTANCE/data-log")
 	return a.jobCommand(cmd, f, func(ctx context.Context, c *client, job string) error {
-		query := url.Values{}
-		for name, value := range map[string]string{"stream": stream, "since": since} {
-			if value != "" {
-				query.Set(name, value)
-			}
-		}
-		if follow {
-			query.Set("follow", "1")
-		}
-		if cmd.Flags().Changed("tail") {
-			query.Set("tail", strconv.Itoa(tail))
-		}
-		if err := c.logs(ctx, job, query, a.printLogLine); err != nil || !follow {
+		if err := c.logs(ctx, jobPath(job), l.query(cmd), a.printLogLine); err != nil || !l.follow {
 			return err
 		}
 		return stillThere(ctx, c, job)
@@ -63,7 +79,7 @@ func stillThere(ctx context.Context, c *client, job string) error {
 	return err
 }
 
-// printLogLine prints one line of a job's logs.
+// printLogLine prints one line of what containers printed.
 func (a *app) printLogLine(l api.LogLine) error {
 	if a.json {
 		out := json.NewEncoder(a.Stdout)

@@ -19,7 +19,7 @@ import (
 //     say what to do. What a job or a container said is quoted as it is.
 //   - Progress is one line that is drawn over on a terminal, and a plain line every
 //     few seconds elsewhere.
-//   - Colours are for the status of a job, on a terminal, unless NO_COLOR is set.
+//   - Colours are for the status of a job or an endpoint, on a terminal, unless NO_COLOR is set.
 //     Nothing is said by colour alone.
 //   - Counts have commas, bytes have units of 1000, and durations are rounded.
 
@@ -111,9 +111,17 @@ func (s *screen) clear() {
 	}
 }
 
-// status colours the status of a job.
+// statusColors are those of the statuses of jobs and endpoints.
+var statusColors = map[string]string{
+	"Completed": "32", "InService": "32",
+	"Failed": "31", "OutOfService": "31", "UpdateRollbackFailed": "31",
+	"Stopped": "33", "Stopping": "33", "RollingBack": "33", "Deleting": "33",
+	"InProgress": "36", "Creating": "36", "Updating": "36", "SystemUpdating": "36",
+}
+
+// status colours the status of a job or an endpoint.
 func (s *screen) status(text string) string {
-	code := map[string]string{"Completed": "32", "Failed": "31", "Stopped": "33", "Stopping": "33", "InProgress": "36"}[text]
+	code := statusColors[text]
 	if !s.color || code == "" {
 		return text
 	}

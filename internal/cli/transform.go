@@ -261,7 +261,7 @@ func (a *app) report(s *session, end api.JobProgress, p *places, output string) 
 // lines of its data-logs or, where there are none, of its containers.
 func (a *app) explainJob(ctx context.Context, c *client, end api.JobProgress, translate func(string) string) error {
 	var last []api.LogLine
-	err := c.logs(ctx, end.Name, url.Values{"tail": {"500"}}, func(l api.LogLine) error {
+	err := c.logs(ctx, jobPath(end.Name), url.Values{"tail": {"500"}}, func(l api.LogLine) error {
 		last = append(last, l)
 		return nil
 	})

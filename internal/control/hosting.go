@@ -40,7 +40,8 @@ type host struct {
 	blueprints map[endpoint.Group]*blueprint
 	failures   map[endpoint.Group]int
 	retryAt    map[endpoint.Group]time.Time
-	used       map[string]usage // by variant: when it was last seen in use
+	reasons    map[endpoint.Group]string // of the last failure
+	used       map[string]usage          // by variant: when it was last seen in use
 }
 
 // unit is one instance of an endpoint.
@@ -61,7 +62,8 @@ func (h *hosting) of(key resource.Key) *host {
 	if one == nil {
 		one = &host{
 			fresh: true, units: map[string]*unit{}, blueprints: map[endpoint.Group]*blueprint{},
-			failures: map[endpoint.Group]int{}, retryAt: map[endpoint.Group]time.Time{}, used: map[string]usage{},
+			failures: map[endpoint.Group]int{}, retryAt: map[endpoint.Group]time.Time{},
+			reasons: map[endpoint.Group]string{}, used: map[string]usage{},
 		}
 		h.all[key] = one
 	}

@@ -66,9 +66,14 @@ func variantNeed(v resource.ProductionVariant) capacity.Need {
 // long as the instance lives.
 func (s *unitStart) takeRoom(ctx context.Context, v resource.ProductionVariant) (*capacity.Grant, error) {
 	return s.Capacity.Acquire(ctx, capacity.Claim{
-		Who:       fmt.Sprintf("endpoint %s/%s, variant %s", s.endpoint.Region, s.endpoint.Name, v.Name),
+		Who:       roomOf(s.endpoint, v.Name),
 		Instances: 1, Each: variantNeed(v), Lasting: true,
 	})
+}
+
+// roomOf names a variant among those that wait for room.
+func roomOf(e resource.Endpoint, variant string) string {
+	return fmt.Sprintf("endpoint %s/%s, variant %s", e.Region, e.Name, variant)
 }
 
 // checkFleet refuses a fleet that could never run here (CP-50).

@@ -38,7 +38,7 @@ func (c *Control) startUnit(e resource.Endpoint, o *host, i resource.EndpointIns
 			u.state = endpoint.Gone
 		} else {
 			u.state, u.reason = endpoint.Failed, reason
-			o.failed(u.group, c.Now())
+			o.failed(u.group, reason, c.Now())
 		}
 		u.in = nil
 		o.mu.Unlock()
@@ -53,10 +53,10 @@ const (
 )
 
 // failed counts a failure of a group, and puts its next start off. o.mu is held.
-func (o *host) failed(g endpoint.Group, now time.Time) {
+func (o *host) failed(g endpoint.Group, reason string, now time.Time) {
 	pause := min(firstRetry<<min(o.failures[g], 10), lastRetry)
 	o.failures[g]++
-	o.retryAt[g] = now.Add(pause)
+	o.retryAt[g], o.reasons[g] = now.Add(pause), reason
 }
 
 // stopUnit drains an instance and ends it. It has left the routing table.

@@ -1,13 +1,10 @@
 package daemon
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -129,151 +126,6 @@ func TestEndpointFails(t *testing.T) {
 	}
 	must(t, d, "DeleteEndpoint", map[string]any{"EndpointName": "e"})
 	status(t, d, "e", "gone")
-}
-
-// load sends requests without a pause until it is told to stop, and counts.
-type load struct {
-	stop     chan struct{}
-	wait     sync.WaitGroup
-	mu       sync.Mutex
-	answers  map[string]int
-	failures []string
-}
-
-func startLoad(t *testing.T, d *Daemon, endpoint string, clients int) *load {
-	l := &load{stop: make(chan struct{}), answers: map[string]int{}}
-	for range clients {
-		l.wait.Go(func() {
-			client := &http.Client{Transport: &http.Transport{}}
-			defer client.CloseIdleConnections()
-			for {
-				select {
-				case <-l.stop:
-					return
-				default:
-				}
-				resp, err := client.Post(d.URL()+"/endpoints/"+endpoint+"/invocations", "text/csv", bytes.NewReader([]byte("x")))
-				l.count(resp, err)
-			}
-		})
-	}
-	t.Cleanup(l.end)
-	return l
-}
-
-func (l *load) count(resp *http.Response, err error) {
-	var body []byte
-	if err == nil {
-		body, err = io.ReadAll(resp.Body)
-		resp.Body.Close()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case err != nil:
-		l.failures = append(l.failures, err.Error())
-	case resp.StatusCode != 200:
-		l.failures = append(l.failures, fmt.Sprint(resp.StatusCode, " ", string(body)))
-	default:
-		l.answers[string(body)]++
-	}
-}
-
-func (l *load) end() {
-	select {
-	case <-l.stop:
-	default:
-		close(l.stop)
-	}
-	l.wait.Wait()
-}
-
-// total is how many requests were answered so far.
-func (l *load) total() (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, k := range l.answers {
-		n += k
-	}
-	return n
-}
-
-// more waits for further answers.
-func (l *load) more(t *testing.T, n int) {
-	t.Helper()
-	want := l.total() + n
-	for l.total() < want {
-		l.mu.Lock()
-		failed := len(l.failures)
-		l.mu.Unlock()
-		if failed > 100 {
-			t.Fatalf("%d failures, the first: %s", failed, l.failures[0])
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// EP-3, EP-4, EP-11, EP-40 to EP-44: through updates, a weight change, a crash,
-// maintenance and a rollback no request fails.
-func TestNoRequestFails(t *testing.T) {
-	t.Parallel()
-	d := start(t, t.TempDir(), withModel)
-	hosted(t, d, "e", 2)
-	named(t, d, "second")
-	must(t, d, "CreateEndpointConfig", map[string]any{"EndpointConfigName": "two", "ProductionVariants": []any{variantIn("v", "second", 2, 1), variantIn("w", "e-m", 1, 3)}})
-	must(t, d, "CreateModel", map[string]any{"ModelName": "dead", "PrimaryContainer": map[string]any{"Image": "test/model", "Environment": map[string]string{"MODE": "dead"}}})
-	must(t, d, "CreateEndpointConfig", map[string]any{"EndpointConfigName": "bad", "ProductionVariants": []any{variantIn("v", "dead", 1, 1)}})
-	l := startLoad(t, d, "e", 4)
-	l.more(t, 200)
-	steps := []struct {
-		name, operation string
-		in              map[string]any
-		through, then   string
-	}{
-		{"update", "UpdateEndpoint", map[string]any{"EndpointConfigName": "two"}, "Updating", "two"},
-		{"weights", "UpdateEndpointWeightsAndCapacities", map[string]any{"DesiredWeightsAndCapacities": []any{
-			map[string]any{"VariantName": "v", "DesiredWeight": 1, "DesiredInstanceCount": 1}, map[string]any{"VariantName": "w", "DesiredWeight": 1}}}, "Updating", "two"},
-		{"rollback", "UpdateEndpoint", map[string]any{"EndpointConfigName": "bad"}, "RollingBack", "two"},
-		{"rolling", "UpdateEndpoint", map[string]any{"EndpointConfigName": "e-c", "DeploymentConfig": map[string]any{
-			"RollingUpdatePolicy": map[string]any{"MaximumBatchSize": map[string]any{"Type": "CAPACITY_PERCENT", "Value": 50}, "WaitIntervalInSeconds": 0}}}, "Updating", "e-c"},
-		{"canary", "UpdateEndpoint", map[string]any{"EndpointConfigName": "two", "DeploymentConfig": map[string]any{
-			"BlueGreenUpdatePolicy": map[string]any{"TrafficRoutingConfiguration": map[string]any{"Type": "CANARY", "WaitIntervalInSeconds": 1,
-				"CanarySize": map[string]any{"Type": "CAPACITY_PERCENT", "Value": 20}}}}}, "Updating", "two"},
-	}
-	for _, s := range steps {
-		s.in["EndpointName"] = "e"
-		must(t, d, s.operation, s.in)
-		if code, out := call(t, d, "DeleteEndpoint", map[string]any{"EndpointName": "e"}); code != 400 || !strings.Contains(fmt.Sprint(out), "Cannot update in-progress endpoint") {
-			t.Errorf("%s: deleting meanwhile gave %d %v", s.name, code, out)
-		}
-		out := status(t, d, "e", "InService")
-		if out["EndpointConfigName"] != s.then {
-			t.Errorf("%s: %v", s.name, out)
-		}
-		if failed := out["FailureReason"] != nil; failed != (s.name == "rollback") {
-			t.Errorf("%s: %v", s.name, out)
-		}
-		l.more(t, 200)
-	}
-	request(t, d, "POST", "/-/api/v1/endpoints/e/maintenance")
-	status(t, d, "e", "InService")
-	l.more(t, 200)
-	// A crash: an instance exits in the middle of a request, which another answers.
-	for i := range 3 {
-		mark := filepath.Join(t.TempDir(), fmt.Sprint(i))
-		if resp, answer := invoke(t, d, "e", "exit once "+mark, nil); resp.StatusCode != 200 {
-			t.Errorf("%d %s", resp.StatusCode, answer)
-		}
-		l.more(t, 200)
-		whole(t, d, "e")
-	}
-	l.more(t, 500)
-	status(t, d, "e", "InService")
-	l.end()
-	if len(l.failures) > 0 {
-		t.Errorf("%d of %d requests failed, the first: %s", len(l.failures), l.total()+len(l.failures), l.failures[0])
-	}
-	t.Logf("%d requests: %v", l.total(), l.answers)
 }
 
 // whole waits until an endpoint has all the instances that it should.

@@ -25,7 +25,13 @@ func testModel() int {
 		return 3
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ping", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /ping", func(w http.ResponseWriter, _ *http.Request) {
+		if gate := os.Getenv("GATE"); gate != "" { // ready once this file is there
+			if _, err := os.Stat(gate); err != nil {
+				http.Error(w, "not yet", http.StatusServiceUnavailable)
+			}
+		}
+	})
 	mux.HandleFunc("POST /invocations", func(w http.ResponseWriter, r *http.Request) { misbehave(mode, w, r) })
 	if err := http.Serve(l, mux); err != nil {
 		fmt.Fprintln(os.Stderr, err)

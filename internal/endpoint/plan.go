@@ -223,7 +223,7 @@ func (p *planner) want(f *resource.Fleet, v *resource.FleetVariant) int {
 		}
 	case resource.EndpointUpdateRollbackFailed:
 		if isPending { // a mix serves: what is there stays
-			return p.of(Group{f.Generation, v.Name}).ready
+			return p.of(Group{f.Generation, v.Name}).all()
 		}
 	}
 	return v.Count

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -41,13 +40,7 @@ func TestKill(t *testing.T) {
 		left = quickKills
 	}
 
-	dir := t.TempDir()
-	s := &server{data: filepath.Join(dir, "data"), pids: filepath.Join(dir, "pids"), log: filepath.Join(dir, "log")}
-	if err := os.Mkdir(s.pids, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	s.start(t)
-	t.Cleanup(func() { s.kill(t) })
+	s, _ := newServer(t)
 	want := s.prepare(t)
 	began := time.Now()
 	s.create(t, "undisturbed")

@@ -1,7 +1,8 @@
 // Package crash_test kills a server with SIGKILL at random instants of a job and
 // starts it again on the same data folder, until the job is completed. The output
 // must be the bytes of an undisturbed run, nothing half-written may ever be seen,
-// and no model process may outlive its server.
+// and no model process may outlive its server. It kills it with endpoints in every
+// status too, which must be where they belong afterwards.
 package crash_test
 
 import (

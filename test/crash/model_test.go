@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -25,8 +27,30 @@ func answer(body []byte) []byte {
 	return out.Bytes()
 }
 
+// What a model's environment may ask of the model server.
+const (
+	gateEnv     = "GATE"     // ready only while this file exists
+	deadEnv     = "DEAD_IF"  // ends at its start when this file exists
+	dieEnv      = "DIE_AT"   // ends as soon as this file exists
+	stubbornEnv = "STUBBORN" // takes no notice of SIGTERM
+)
+
 // serveModel is the model server. It notes its process id before it serves.
 func serveModel(pids string) error {
+	if file := os.Getenv(deadEnv); file != "" && exists(file) {
+		return fmt.Errorf("the file %s is there", file)
+	}
+	if file := os.Getenv(dieEnv); file != "" {
+		go func() {
+			for !exists(file) {
+				time.Sleep(10 * time.Millisecond)
+			}
+			os.Exit(9)
+		}()
+	}
+	if os.Getenv(stubbornEnv) != "" {
+		signal.Ignore(syscall.SIGTERM)
+	}
 	pid := strconv.Itoa(os.Getpid())
 	if err := os.WriteFile(filepath.Join(pids, pid), nil, 0o600); err != nil {
 		return err
@@ -36,7 +60,11 @@ func serveModel(pids string) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ping", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /ping", func(w http.ResponseWriter, _ *http.Request) {
+		if gate := os.Getenv(gateEnv); gate != "" && !exists(gate) {
+			http.Error(w, "not yet", http.StatusServiceUnavailable)
+		}
+	})
 	mux.HandleFunc("POST /invocations", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -46,4 +74,9 @@ func serveModel(pids string) error {
 		w.Write(answer(body))
 	})
 	return http.Serve(l, mux)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

@@ -4,23 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 )
 
 // Sweep implements driver.Driver. What an earlier server started ends by itself
 // within seconds of that server; Sweep kills what is left of it at once and
-// returns when it is gone. Instances in keep are left to end by themselves, since
-// none can be attached. Instances of other living servers are not touched.
-func (d *Driver) Sweep(ctx context.Context, keep []string) error {
+// returns when it is gone. That includes instances to be kept: none can be
+// attached, so who wants them starts them again, and nothing of the old ones may be
+// left beside the new ones. Instances of other living servers are not touched.
+func (d *Driver) Sweep(ctx context.Context, _ []string) error {
 	found, err := d.records.list()
 	var failed []error
 	if err != nil {
 		failed = append(failed, fault.Wrap(fault.Internal, err, "records of the process runtime cannot be read"))
 	}
 	for _, rec := range found {
-		if slices.Contains(keep, rec.ID) || rec.Owner.alive() {
+		if rec.Owner.alive() {
 			continue
 		}
 		d.log.Info("ending what an earlier server left", "instance", rec.ID)
