@@ -20,6 +20,9 @@ import (
 func (s *Server) ownPaths() http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &jobMetrics{s.Control})
+	if s.Router != nil {
+		registry.MustRegister(&endpointMetrics{s.Router})
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/health", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /-/ready", s.ready)

@@ -26,8 +26,12 @@ const (
 	bodyBudget = 1 << 30
 )
 
-// bodies reads the bodies of the runtime API. The zero value is ready.
-type bodies struct{ held atomic.Int64 }
+// bodies reads the bodies of the runtime API.
+type bodies struct {
+	held   atomic.Int64
+	budget int64
+	time   time.Duration
+}
 
 // tooLarge is a body over the limit.
 type tooLarge struct{ limit int64 }
@@ -45,8 +49,12 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (body
 		return nil, release, &tooLarge{limit + bodyMargin}
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }() // the client's leaving is still watched for
+	_ = control.SetReadDeadline(time.Now().Add(b.time))
+	defer func() {
+		if err == nil { // the client's leaving is watched for; else what is left of the body must not be waited for
+			_ = control.SetReadDeadline(time.Time{})
+		}
+	}()
 	first := int64(bodyStep)
 	if r.ContentLength >= 0 {
 		first = min(first, r.ContentLength+1)
@@ -54,7 +62,7 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (body
 	for {
 		if len(body) == cap(body) {
 			more := max(first, min(int64(cap(body)), limit+bodyMargin+1-int64(cap(body))))
-			if taken += more; b.held.Add(more) > bodyBudget {
+			if taken += more; b.held.Add(more) > b.budget {
 				return nil, release, router.Errorf(router.ServiceUnavailable, "The server holds as many request bodies as it may. Repeat the request later.")
 			}
 			grown := make([]byte, len(body), int64(cap(body))+more)
@@ -69,7 +77,7 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (body
 		case err == io.EOF:
 			return body, release, checkLength(body, limit)
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, release, router.Errorf(router.ValidationError, "The request's body did not arrive within %v.", bodyTime)
+			return nil, release, router.Errorf(router.ValidationError, "The request's body did not arrive within %v.", b.time)
 		case err != nil:
 			return nil, release, router.Errorf(router.ValidationError, "The request ended before its body did.")
 		}

@@ -69,7 +69,10 @@ type Server struct {
 
 // New makes a Server.
 func New(o Options) *Server {
-	s := &Server{Options: o, verifier: sigv4.NewVerifier(o.Now), logTokens: logTokens{o.LogSecret}, draining: make(chan struct{})}
+	s := &Server{
+		Options: o, verifier: sigv4.NewVerifier(o.Now), logTokens: logTokens{o.LogSecret}, draining: make(chan struct{}),
+		bodies: bodies{budget: bodyBudget, time: bodyTime},
+	}
 	s.services = []service{
 		{wire.SageMaker, s.sageMaker()}, // first: unsigned path style is for it alone
 		{cwlogs.Service, s.cloudWatchLogs()},

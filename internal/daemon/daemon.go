@@ -56,6 +56,7 @@ type Daemon struct {
 	api      *api.Server
 	server   *http.Server
 	control  *control.Control
+	router   *router.Router
 	logs     *joblog.Dir
 	keystore *local.Store
 	closers  []func() error // in the order of opening
@@ -121,8 +122,9 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	if err != nil {
 		return err
 	}
-	routes := router.New(router.Options{Account: c.Account, Objects: objects, Log: d.Log, Now: time.Now})
+	routes := router.New(router.Options{Account: c.Account, Objects: objects, Queue: router.StoreQueue{Store: store}, Log: d.Log, Now: time.Now})
 	d.closers = append(d.closers, func() error { routes.Close(); return nil })
+	d.router = routes
 	d.control, err = control.New(ctx, control.Options{
 		Account: c.Account, SeedCompat: c.Compat == config.Seed, AlwaysNewline: c.AlwaysNewline,
 		Capacity: room, MaxAnswerBytes: int64(c.MaxAnswerMB) << 20,
@@ -293,6 +295,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if serr := d.server.Shutdown(drain); serr != nil {
 		d.server.Close()
 	}
+	d.router.Close() // before the instances end, so that no asynchronous request fails by that
 	cancel()
 	for _, end := range []chan error{served, worked} {
 		if e := <-end; e != nil && !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, context.Canceled) {

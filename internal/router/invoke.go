@@ -59,9 +59,19 @@ func (r *Router) Invoke(ctx context.Context, q *Request) (*Answer, error) {
 			t.Release()
 			continue
 		}
+		r.keep(&t, q, answer, t.Endpoint.sampled())
 		t.Done(x.outcome(ctx, err))
 		return answer, err
 	}
+}
+
+// keep has a request captured and sends copies of it to the shadows, once it has been
+// answered. answer is nil where it failed.
+func (r *Router) keep(t *Ticket, q *Request, answer *Answer, sampled bool) {
+	if sampled && answer != nil {
+		r.captureAnswer(t, q, answer)
+	}
+	r.shadow(t.Endpoint, q, sampled)
 }
 
 // refuse refuses what Sagebrush does not have.

@@ -29,6 +29,8 @@ type Router struct {
 	Options
 	table    atomic.Pointer[Table]
 	sessions *sessions
+	shadows  shadows
+	capture  *capture
 	seed     maphash.Seed // of fraction
 
 	mu      sync.Mutex // held by Publish
@@ -45,6 +47,8 @@ func New(o Options) *Router {
 	r := &Router{Options: o, sessions: newSessions(), seed: maphash.MakeSeed(), records: map[name]*endpointRecord{}}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.table.Store(NewTable(nil))
+	r.capture = &capture{r: r, batches: map[batchKey]*batch{}, more: make(chan struct{}, 1)}
+	r.background.Go(r.capture.run)
 	return r
 }
 
@@ -81,6 +85,7 @@ func (r *Router) Publish(t *Table) {
 // already, and requests may be reading it.
 func (r *Router) adopt(key name, e *Endpoint) {
 	if e.rec == nil {
+		e.plain = e.isPlain()
 		if e.rec = r.records[key]; e.rec == nil {
 			e.rec = &endpointRecord{variants: map[string]*variantRecord{}}
 		}

@@ -123,12 +123,14 @@ type Histogram struct {
 }
 
 func (h *histogram) read() Histogram {
-	out := Histogram{Count: h.n.Load(), Sum: time.Duration(h.sum.Load()), Buckets: make(map[float64]uint64, len(buckets))}
+	out := Histogram{Buckets: make(map[float64]uint64, len(buckets))}
 	total := int64(0)
 	for i, most := range buckets {
 		total += h.below[i].Load()
 		out.Buckets[most] = uint64(total)
 	}
+	// observe counts in the other order: the count is never less than the buckets.
+	out.Count, out.Sum = h.n.Load(), time.Duration(h.sum.Load())
 	return out
 }
 
@@ -155,6 +157,7 @@ type Stats struct {
 	ModelLoadingWait, ModelDownloading       Histogram
 	ModelLoading, ModelUnloading             Histogram
 	CaptureDropped, ShadowDropped            int64
+	Async                                    bool
 	AsyncBacklog                             int64 // OB-10, the endpoint's
 	AsyncOldest                              time.Time
 	AsyncExpired, AsyncFailed, AsyncFinished int64
@@ -219,6 +222,7 @@ func (s *Stats) readQueue(q *asyncQueue) {
 	if q == nil {
 		return
 	}
+	s.Async = true
 	s.AsyncBacklog, s.AsyncExpired, s.AsyncFailed, s.AsyncFinished = q.count.Load(), q.expired.Load(), q.failed.Load(), q.finished.Load()
 	s.AsyncInputFailures, s.AsyncOutputFailures = q.inputFailures.Load(), q.outputFailed.Load()
 	s.AsyncInBacklog, s.AsyncProcessing = q.inBacklog.read(), q.processing.read()

@@ -44,7 +44,7 @@ func (r *Router) InvokeStream(ctx context.Context, q *Request, begin func(*Answe
 			return err
 		}
 		x := exchange{r: r, t: &t, q: q, began: time.Now()}
-		s := streaming{exchange: &x, begin: begin}
+		s := streaming{exchange: &x, begin: begin, sampled: t.Endpoint.sampled()}
 		err = s.run(ctx)
 		if attempt < maxInstances && !s.begun && x.elsewhere(ctx, err) {
 			t.Variant.rec.repeated.Add(1)
@@ -52,6 +52,7 @@ func (r *Router) InvokeStream(ctx context.Context, q *Request, begin func(*Answe
 			t.Release()
 			continue
 		}
+		r.keep(&t, q, s.kept(err), s.sampled)
 		t.Done(x.outcome(ctx, err))
 		return err
 	}
@@ -62,6 +63,42 @@ type streaming struct {
 	*exchange
 	begin func(*Answer) (io.Writer, error)
 	begun bool
+
+	// What is captured: the answer, as far as it may be held.
+	sampled  bool
+	answered *Answer
+	body     []byte
+	tooLong  bool
+}
+
+// kept is the whole answer, nil where there is none to be captured.
+func (s *streaming) kept(err error) *Answer {
+	if err != nil || s.answered == nil {
+		return nil
+	}
+	if s.tooLong {
+		s.t.Variant.rec.captureDropped.Add(1)
+		return nil
+	}
+	a := *s.answered
+	a.Body = s.body
+	return &a
+}
+
+// keeping passes pieces on and keeps them for the capture.
+type keeping struct {
+	io.Writer
+	s *streaming
+}
+
+func (k keeping) Write(p []byte) (int, error) {
+	n, err := k.Writer.Write(p)
+	if s := k.s; int64(len(s.body)+n) <= s.t.Endpoint.Limits.Bounded().Body {
+		s.body = append(s.body, p[:n]...)
+	} else {
+		s.tooLong, s.body = true, nil
+	}
+	return n, err
 }
 
 // run passes the request through the containers; the answer of the last is streamed.
@@ -93,8 +130,12 @@ func (s *streaming) last(ctx context.Context, l leg, h hop) error {
 	defer func() { s.took(l, time.Since(began)) }()
 	call := instance.Call{Fields: s.fields(l, h), Body: h.body, Timeout: limits.Timeout}
 	head, body, err := conn.CallStream(ctx, &call, maxMessage*4, func(head instance.Head) (io.Writer, error) {
-		s.begun = true
-		return s.begin(s.answer(head, nil))
+		s.begun, s.answered = true, s.answer(head, nil)
+		w, err := s.begin(s.answered)
+		if err == nil && s.sampled {
+			w = keeping{w, s}
+		}
+		return w, err
 	})
 	if !s.begun || err == nil {
 		return s.judge(ctx, l, head, body, err)

@@ -27,7 +27,6 @@ type name struct{ region, folded string }
 func NewTable(endpoints []*Endpoint) *Table {
 	t := &Table{endpoints: make(map[name]*Endpoint, len(endpoints))}
 	for _, e := range endpoints {
-		e.plain = e.isPlain()
 		t.endpoints[name{e.Region, strings.ToLower(e.Name)}] = e
 	}
 	return t
@@ -60,8 +59,9 @@ type Endpoint struct {
 	Async  *resource.AsyncInference
 	Limits Limits
 
+	// Set when it is published first: isPlain, and the endpoint's record.
 	plain bool
-	rec   *endpointRecord // set when it is published first
+	rec   *endpointRecord
 }
 
 // Limits bound what requests may take. A Timeout or Body of 0 is the default.
