@@ -82,10 +82,10 @@ func defaultText(t *testing.T, s config.Setting) string {
 		}
 		return "`~/.sagebrush`"
 	case s.Name == "max-instances":
-		if s.Default != max(4, 2*runtime.NumCPU()) {
+		if s.Default != max(32, 8*runtime.NumCPU()) {
 			t.Errorf("the default of max-instances is %v", s.Default)
 		}
-		return "twice the number of CPUs, at least 4"
+		return "eight times the number of CPUs, at least 32"
 	}
 	switch v := s.Default.(type) {
 	case time.Duration:
