@@ -200,13 +200,15 @@ func (i *instance) supervise(o *output) {
 		i.d.lose(i.id)
 		i.d.release(i.id)
 		close(i.done)
-	} else {
-		i.removeContainer()
-		close(i.done)
-		i.linger()
-		i.removeNetwork()
-		i.d.release(i.id)
+		close(i.gone)
+		i.d.settle(ctx) // in case the engine is back already
+		return
 	}
+	i.removeContainer()
+	close(i.done)
+	i.linger()
+	i.removeNetwork()
+	i.d.release(i.id)
 	close(i.gone)
 }
 
@@ -308,7 +310,7 @@ func (i *instance) await(ctx context.Context) (exit driver.Exit, ok bool) {
 		if !i.survived(ctx) {
 			return driver.Exit{Code: -1, Lost: true}, ctx.Err() == nil
 		}
-		i.d.log.Info("the Docker engine is back and the instance runs", "instance", i.id)
+		i.d.log.Info("the Docker engine is back and the instance goes on", "instance", i.id)
 	}
 }
 
@@ -357,9 +359,10 @@ func (i *instance) endedAlone(ctx context.Context) bool {
 	}
 }
 
-// survived reports whether the container still runs after the connection to the
-// engine broke. A container that does not was ended with its engine. An engine
-// that refuses is given time only when its containers outlive it.
+// survived reports whether the instance still runs after the connection to the
+// engine broke, or ended as the server wanted. One that did neither was ended with
+// its engine. An engine that refuses is given time only when its containers
+// outlive it.
 func (i *instance) survived(ctx context.Context) bool {
 	i.d.mu.Lock()
 	patient := i.d.facts != nil && i.d.facts.survives
@@ -373,7 +376,7 @@ func (i *instance) survived(ctx context.Context) bool {
 		found, err := i.d.engine.ContainerInspect(ctx, i.container, client.ContainerInspectOptions{})
 		switch {
 		case err == nil:
-			return found.Container.State != nil && running(found.Container.State.Status)
+			return i.asked.Load() || found.Container.State != nil && running(found.Container.State.Status)
 		case !away(err), refused(err) && !patient:
 			i.d.log.Warn("the instance is lost", "instance", i.id, "error", err)
 			return false

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -76,8 +77,11 @@ func (d *Driver) tidy(ctx context.Context) error {
 	if err := d.clear(ctx, d.doomed(found)); err != nil {
 		return err
 	}
-	l.sweep, l.keep, l.lost = false, nil, nil
-	l.some.Store(false)
+	l.sweep, l.keep = false, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(l.lost, func(id string, _ bool) bool { _, live := d.live[id]; return !live })
+	l.some.Store(len(l.lost) > 0)
 	return nil
 }
 
