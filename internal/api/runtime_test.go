@@ -44,9 +44,9 @@ const (
 	secret  = "secret"
 )
 
-// port is a Server that serves the runtime API for one scripted container: the
+// runtimePort is a Server that serves the runtime API for one scripted container: the
 // endpoint "e" takes requests, "q" is asynchronous, "away" is being created.
-type port struct {
+type runtimePort struct {
 	t       *testing.T
 	server  *Server
 	http    *httptest.Server
@@ -54,9 +54,9 @@ type port struct {
 	objects *memstore.Store
 }
 
-func newPort(t *testing.T, open bool, container http.HandlerFunc, change ...func(*router.Endpoint)) *port {
+func newRuntime(t *testing.T, open bool, container http.HandlerFunc, change ...func(*router.Endpoint)) *runtimePort {
 	t.Helper()
-	p := &port{t: t, objects: memstore.New("bucket"), client: &http.Client{Transport: &http.Transport{}}}
+	p := &runtimePort{t: t, objects: memstore.New("bucket"), client: &http.Client{Transport: &http.Transport{}}}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	models, err := modelcache.Open(modelcache.Options{Dir: filepath.Join(t.TempDir(), "cache"), Store: p.objects, Bytes: 1 << 30, Log: log, Now: time.Now})
 	if err != nil {
@@ -129,7 +129,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 }
 
 // request makes a request of the runtime API.
-func (p *port) request(path, body string, headers ...string) *http.Request {
+func (p *runtimePort) request(path, body string, headers ...string) *http.Request {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.http.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -142,7 +142,7 @@ func (p *port) request(path, body string, headers ...string) *http.Request {
 }
 
 // sign signs a request for a service over a payload hash.
-func (p *port) sign(r *http.Request, id, secret, service, hash string) *http.Request {
+func (p *runtimePort) sign(r *http.Request, id, secret, service, hash string) *http.Request {
 	p.t.Helper()
 	if err := v4.NewSigner().SignHTTP(context.Background(), aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, r, hash, service, region, time.Now()); err != nil {
 		p.t.Fatal(err)
@@ -150,14 +150,14 @@ func (p *port) sign(r *http.Request, id, secret, service, hash string) *http.Req
 	return r
 }
 
-// answer is a whole answer.
-type answer struct {
+// runtimeAnswer is a whole answer.
+type runtimeAnswer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func (p *port) do(r *http.Request) answer {
+func (p *runtimePort) do(r *http.Request) runtimeAnswer {
 	p.t.Helper()
 	resp, err := p.client.Do(r)
 	if err != nil {
@@ -168,11 +168,11 @@ func (p *port) do(r *http.Request) answer {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(body)}
+	return runtimeAnswer{resp.StatusCode, resp.Header, string(body)}
 }
 
 // wantFailure checks an error of the API (RT-4).
-func (a answer) wantFailure(t *testing.T, status int, code, message string) {
+func (a runtimeAnswer) wantFailure(t *testing.T, status int, code, message string) {
 	t.Helper()
 	var body struct{ Message string }
 	if err := json.Unmarshal([]byte(a.body), &body); err != nil {
@@ -191,7 +191,7 @@ const invocations = "/endpoints/e/invocations"
 // RT-1 to RT-3: signed and not, with a body that is signed and not.
 func TestInvokeEndpoint(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, false, func(w http.ResponseWriter, r *http.Request) {
+	p := newRuntime(t, false, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Amzn-SageMaker-Custom-Attributes", r.Header.Get("X-Amzn-SageMaker-Custom-Attributes")+"!")
 		echo(w, r)
 	})
@@ -217,7 +217,7 @@ func TestInvokeEndpoint(t *testing.T) {
 // CC-51: a container without a Content-Type has none guessed for it.
 func TestNoContentTypeIsGuessed(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, true, echo)
+	p := newRuntime(t, true, echo)
 	a := p.do(p.request(invocations, "<html>"))
 	if values, there := a.header["Content-Type"]; a.status != 200 || there {
 		t.Errorf("%d with Content-Type %q", a.status, values)
@@ -227,7 +227,7 @@ func TestNoContentTypeIsGuessed(t *testing.T) {
 // RT-4 to RT-6: codes, statuses and members.
 func TestRuntimeErrors(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, true, func(w http.ResponseWriter, _ *http.Request) {
+	p := newRuntime(t, true, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(400)
 		fmt.Fprint(w, `a "bad" <row>`)
 	})
@@ -247,7 +247,7 @@ func TestRuntimeErrors(t *testing.T) {
 // RT-2: every header that breaks a constraint is named, at once.
 func TestRuntimeMembers(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, true, echo)
+	p := newRuntime(t, true, echo)
 	long := strings.Repeat("x", 1025)
 	violation := func(member, constraint string) string {
 		return "Value at '" + member + "' failed to satisfy constraint: " + constraint
@@ -345,7 +345,7 @@ func TestRuntimeMembersAreTheOfficialModel(t *testing.T) {
 // a little more from much more.
 func TestBodyLimits(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, true, func(w http.ResponseWriter, r *http.Request) {
+	p := newRuntime(t, true, func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, n)
 	}, func(e *router.Endpoint) { e.Limits.Body = 100_000 })
@@ -367,7 +367,7 @@ func TestBodyLimits(t *testing.T) {
 // bounded.
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, true, echo)
+	p := newRuntime(t, true, echo)
 	p.server.bodies.time = 50 * time.Millisecond
 	conn, err := net.Dial("tcp", p.http.Listener.Addr().String())
 	if err != nil {
@@ -391,7 +391,7 @@ func TestSlowBodies(t *testing.T) {
 func TestDisconnect(t *testing.T) {
 	t.Parallel()
 	entered, cut := make(chan struct{}, 1), make(chan struct{}, 1)
-	p := newPort(t, true, func(_ http.ResponseWriter, r *http.Request) {
+	p := newRuntime(t, true, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		entered <- struct{}{}
 		<-r.Context().Done()
@@ -416,7 +416,7 @@ func TestDisconnect(t *testing.T) {
 func TestResponseStream(t *testing.T) {
 	t.Parallel()
 	next := make(chan struct{})
-	p := newPort(t, true, func(w http.ResponseWriter, r *http.Request) {
+	p := newRuntime(t, true, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept") != "a/b" || r.Header.Get("Content-Type") != "text/csv" {
 			w.WriteHeader(400)
 			return
@@ -472,7 +472,7 @@ func TestResponseStream(t *testing.T) {
 // RT-20, RT-21.
 func TestInvokeEndpointAsync(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, true, echo)
+	p := newRuntime(t, true, echo)
 	a := p.do(p.request("/endpoints/q/async-invocations", "x", "X-Amzn-SageMaker-Inference-Id", "my-id", "X-Amzn-SageMaker-S3OutputPathExtension", "a/b", "X-Amzn-SageMaker-Filename", "f.txt"))
 	if a.status != 202 || a.header.Get("X-Amzn-SageMaker-OutputLocation") != "s3://bucket/out/a/b/f.txt" || a.header.Get("X-Amzn-SageMaker-FailureLocation") != "s3://bucket/bad/my-id-error.out" || strings.TrimSpace(a.body) != `{"InferenceId":"my-id"}` {
 		t.Errorf("%+v", a)
@@ -483,7 +483,7 @@ func TestInvokeEndpointAsync(t *testing.T) {
 // OB-1 to OB-10: the figures are there, and pass Prometheus's own checks.
 func TestEndpointMetrics(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, true, echo)
+	p := newRuntime(t, true, echo)
 	p.do(p.request(invocations, "x"))
 	p.do(p.request("/endpoints/q/async-invocations", "x"))
 	registry := prometheus.NewPedanticRegistry()
@@ -528,7 +528,7 @@ func TestEndpointMetrics(t *testing.T) {
 // Without a router the paths are refused by name.
 func TestNoRouter(t *testing.T) {
 	t.Parallel()
-	p := newPort(t, true, echo)
+	p := newRuntime(t, true, echo)
 	p.server.Router = nil
 	p.do(p.request(invocations, "x")).wantFailure(t, 400, "UnknownOperationException", "")
 }
