@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"errors"
+	"runtime/debug"
 	"sync"
 
 	"github.com/google/uuid"
@@ -89,8 +90,18 @@ func prefixFold(name []byte, lower string) bool {
 	return true
 }
 
+// survive leaves a request that made us panic to the Server, as net/http would do: a
+// loop must not end the process for one request.
+func (hot *Hot) survive(leave func()) {
+	if why := recover(); why != nil {
+		hot.s.Log.Error("an invocation panicked in the hot path", "panic", why, "stack", string(debug.Stack()))
+		leave()
+	}
+}
+
 // Takes implements front.Handler.
-func (hot *Hot) Takes(h *front.Head) front.Intake {
+func (hot *Hot) Takes(h *front.Head) (in front.Intake) {
+	defer hot.survive(func() { in = front.Intake{} })
 	name, ok := endpointOf(h.Path)
 	if !ok || !isSimple(h) {
 		return front.Intake{}
@@ -109,7 +120,8 @@ func (hot *Hot) Takes(h *front.Head) front.Intake {
 }
 
 // Route implements front.Handler.
-func (hot *Hot) Route(r *front.Request, t *front.Target, _ *front.Answer) front.Verdict {
+func (hot *Hot) Route(r *front.Request, t *front.Target, _ *front.Answer) (verdict front.Verdict) {
+	defer hot.survive(func() { verdict = front.Elsewhere })
 	name, _ := endpointOf(r.Path)
 	sig, err := sigv4.ParseMessage(&r.Head)
 	if !hot.admits(r, &sig, err) || !validFields(&r.Head) {
