@@ -142,12 +142,11 @@ func (b *Blueprint) spec(ctx context.Context, in *Instance, o Order, i int, c re
 }
 
 // placeData puts the model's data and that of its channels where the container finds
-// it.
+// it. A model without data gets no folder, which would hide what its image may have
+// in the same place (CC-10).
 func (b *Blueprint) placeData(ctx context.Context, in *Instance, spec *driver.Spec, i int, c resource.Container) (err error) {
 	if m := b.data[i]; m != nil {
 		spec.ModelDir = m.Dir
-	} else if spec.ModelDir, err = in.folder("model", i); err != nil {
-		return err
 	}
 	for channel, source := range c.Sources() {
 		switch {
@@ -158,6 +157,9 @@ func (b *Blueprint) placeData(ctx context.Context, in *Instance, spec *driver.Sp
 			err = in.fetch(ctx, source, filepath.Join(spec.ExtraDir, channel))
 		case b.private:
 			spec.WritableModel = true
+			if spec.ModelDir, err = in.folder("model", i); err != nil {
+				return err
+			}
 			err = in.fetch(ctx, source, spec.ModelDir)
 		}
 		if err != nil {
