@@ -2,11 +2,12 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync"
-
-	"github.com/google/uuid"
 
 	"github.com/sagebrush-ml/sagebrush/internal/front"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
@@ -106,17 +107,12 @@ func (hot *Hot) Takes(h *front.Head) (in front.Intake) {
 	if !ok || !isSimple(h) {
 		return front.Intake{}
 	}
-	sig, _ := sigv4.ParseMessage(h)
-	e := hot.s.Router.Find(hot.s.region(sig.Scope), string(name))
-	if e == nil || !e.Plain() {
-		return front.Intake{}
-	}
-	limit := e.Limits.Bounded().Body
-	if h.ContentLength > limit {
+	if len(name) == 0 || h.ContentLength > hot.s.InvokeBytes {
 		return front.Intake{} // the Server says so
 	}
-	// A body that follows later could not go to the Server any more.
-	return front.Intake{Taken: true, Whole: true, MaxBody: limit}
+	// A body that follows later could not go to the Server any more. Which endpoint it
+	// is for, and whether it is plain, Route looks up: once.
+	return front.Intake{Taken: true, Whole: true, MaxBody: hot.s.InvokeBytes}
 }
 
 // Route implements front.Handler.
@@ -146,8 +142,28 @@ func (hot *Hot) Route(r *front.Request, t *front.Target, _ *front.Answer) (verdi
 	t.Addr, t.Ref, t.Limit, t.MaxAnswer = addr, c, limits.Timeout, limits.Body
 	forwardFields(&r.Head, t)
 	t.Extra.AddString("x-Amzn-Invoked-Production-Variant", ticket.Variant.Name)
-	t.Extra.AddString("x-amzn-RequestId", uuid.NewString())
+	addRequestID(t)
 	return front.Forward
+}
+
+// addRequestID gives the answer an id of the form of a UUID. It is no secret, so that
+// it may come from the fast source of chance.
+func addRequestID(t *front.Target) {
+	var raw [16]byte
+	binary.LittleEndian.PutUint64(raw[:], rand.Uint64())
+	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
+	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80
+	var text [36]byte
+	at := 0
+	for i, b := range raw {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text[at] = '-'
+			at++
+		}
+		hex.Encode(text[at:], []byte{b})
+		at += 2
+	}
+	t.Extra.Add("x-amzn-RequestId", text[:])
 }
 
 // admits reports whether a request may be served: the Server decides otherwise.

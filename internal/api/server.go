@@ -42,6 +42,8 @@ type Options struct {
 	// DescribeLogStreams ignore a limit under 50 (OB-30).
 	LogSecret     []byte
 	WholeLogPages bool
+	// InvokeBytes is the largest request to an endpoint (RT-1).
+	InvokeBytes int64
 	// Keys gives the secret of an access key that the server knows.
 	Keys func(accessKeyID string) (secret string, ok bool)
 	// Open accepts any key that the server does not know, and requests without one.

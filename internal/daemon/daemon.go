@@ -141,7 +141,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		return err
 	}
 	port := api.New(api.Options{
-		Control: d.control, Router: routes, S3: s3, KMS: &kms.Service{Keys: d.keystore}, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
+		Control: d.control, Router: routes, InvokeBytes: int64(c.InvokeMB) << 20, S3: s3, KMS: &kms.Service{Keys: d.keystore}, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
 		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 	})
 	d.api = port

@@ -26,7 +26,9 @@ import (
 var routers = []struct {
 	name  string
 	needs string // the program that must be installed
-	start func(ctx context.Context, b *bench, model string) (*child, string, error)
+	// start starts the proxy of a container at an address. The whole server starts a
+	// container of its own, of answers of size bytes.
+	start func(ctx context.Context, b *bench, model string, size int) (*child, string, error)
 }{
 	{"direct", "", nil},
 	{"nginx", "nginx", startNginx},
@@ -34,9 +36,14 @@ var routers = []struct {
 	{"front", "", startFront()},
 	{"front, verifying", "", startFront("-verify", secretKey)},
 	{"net/http, verifying", "", startFront("-verify", secretKey, "-portable")},
+	{"sagebrush serve", "", startServer},
 }
 
-const secretKey = "bench/secret/key"
+// The key that requests are signed with.
+const (
+	accessKeyID = "AKIDBENCH"
+	secretKey   = "bench/secret/key"
+)
 
 // workers is how many workers or loops each proxy has.
 const workers = 2
@@ -110,6 +117,7 @@ const (
 	nginxRow     = 1
 	frontRow     = 3
 	verifyingRow = 4
+	serverRow    = 6
 )
 
 // judge prints how front stands to nginx: by its CPU time with verification, less one
@@ -132,6 +140,11 @@ func judge(size int, flows [][]flow) error {
 		rate = append(rate, f.rate/flows[nginxRow][i].rate)
 	}
 	fmt.Printf("  CPU of front, verifying, less that pass, to nginx's: %.2f (%s), target <= 1: %s\n", median(cost), spread(cost), verdict(median(cost) <= 1))
+	cost = cost[:0]
+	for i, f := range flows[serverRow] {
+		cost = append(cost, (f.cpu-pass)/flows[nginxRow][i].cpu)
+	}
+	fmt.Printf("  CPU of sagebrush serve, verifying, less that pass, to nginx's: %.2f (%s), target <= 1: %s\n", median(cost), spread(cost), verdict(median(cost) <= 1))
 	fmt.Printf("  req/s of front to nginx's: %.2f (%s), target >= 1: %s\n\n", median(rate), spread(rate), verdict(median(rate) >= 1))
 	return nil
 }
@@ -196,7 +209,7 @@ func (b *bench) flow(ctx context.Context, k, size, connections int) (f flow, err
 	addr := hello.Addr
 	var proxy *child
 	if routers[k].start != nil {
-		if proxy, addr, err = routers[k].start(ctx, b, addr); err != nil {
+		if proxy, addr, err = routers[k].start(ctx, b, addr, size); err != nil {
 			return f, err
 		}
 		defer proxy.close(&err)
@@ -206,8 +219,12 @@ func (b *bench) flow(ctx context.Context, k, size, connections int) (f flow, err
 		return f, err
 	}
 	before := 0.0
+	seconds := (*child).familySeconds
+	if k == serverRow {
+		seconds = (*child).cpuSeconds // its container is its own child
+	}
 	if proxy != nil {
-		if before, err = proxy.familySeconds(); err != nil {
+		if before, err = seconds(proxy); err != nil {
 			return f, err
 		}
 	}
@@ -219,7 +236,7 @@ func (b *bench) flow(ctx context.Context, k, size, connections int) (f flow, err
 	f, requests, err := readWrk(string(out))
 	if err == nil && proxy != nil {
 		var after float64
-		after, err = proxy.familySeconds()
+		after, err = seconds(proxy)
 		f.cpu = (after - before) / requests * 1e6
 	}
 	return f, err
@@ -261,7 +278,7 @@ func (b *bench) signed(ctx context.Context, addr string, size int) (string, erro
 	}
 	r.Header.Set("Content-Type", "text/csv")
 	r.Header.Set("Accept", "*/*")
-	err = v4.NewSigner().SignHTTP(ctx, aws.Credentials{AccessKeyID: "AKIDBENCH", SecretAccessKey: secretKey}, r,
+	err = v4.NewSigner().SignHTTP(ctx, aws.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: secretKey}, r,
 		hex.EncodeToString(digest[:]), "sagemaker", "us-west-2", time.Now())
 	if err != nil {
 		return "", err
@@ -274,8 +291,67 @@ func (b *bench) signed(ctx context.Context, addr string, size int) (string, erro
 	return script, os.WriteFile(script, []byte(lua), 0o600)
 }
 
-func startFront(flags ...string) func(context.Context, *bench, string) (*child, string, error) {
-	return func(ctx context.Context, b *bench, model string) (*child, string, error) {
+// startServer starts the real server with one endpoint of one instance. It knows the
+// key that the requests are signed with.
+func startServer(ctx context.Context, b *bench, _ string, size int) (_ *child, addr string, err error) {
+	data, err := os.MkdirTemp(b.tmp, "router-")
+	if err != nil {
+		return nil, "", err
+	}
+	key := fmt.Sprintf(`{"accessKeyId":%q,"secretAccessKey":%q}`, accessKeyID, secretKey)
+	if err := os.WriteFile(filepath.Join(data, "credentials.json"), []byte(key), 0o600); err != nil {
+		return nil, "", err
+	}
+	config := filepath.Join(data, "config.yaml")
+	text := fmt.Sprintf("images:\n  - image: bench/model\n    command: [%q, \"-size\", \"%d\"]\n", filepath.Join(b.programs, "model"), size)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, "", err
+	}
+	s := &service{data: data}
+	var hello struct{ URL string }
+	s.child, err = start(ctx, &hello, nil, b.sagebrush, "serve", "--json", "--log-level=warn", "--listen=127.0.0.1:0", "--region=us-west-2", "--runtime=process", "--data="+data, "--config="+config)
+	if err != nil {
+		return nil, "", err
+	}
+	s.url = hello.URL
+	if err := s.host(ctx); err != nil {
+		return nil, "", errors.Join(err, s.stop(nil))
+	}
+	return s.child, strings.TrimPrefix(s.url, "http://"), nil
+}
+
+// host makes the endpoint "bench" and waits until it serves.
+func (s *service) host(ctx context.Context) error {
+	for _, step := range []struct {
+		operation string
+		in        map[string]any
+	}{
+		{"CreateModel", map[string]any{"ModelName": "m", "PrimaryContainer": map[string]any{"Image": "bench/model"}}},
+		{"CreateEndpointConfig", map[string]any{"EndpointConfigName": "c", "ProductionVariants": []any{
+			map[string]any{"VariantName": "v", "ModelName": "m", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}}}},
+		{"CreateEndpoint", map[string]any{"EndpointName": "bench", "EndpointConfigName": "c"}},
+	} {
+		if err := s.call(ctx, step.operation, step.in); err != nil {
+			return err
+		}
+	}
+	for {
+		var e struct{ EndpointStatus, FailureReason string }
+		if err := s.http(ctx, "POST", "/", "DescribeEndpoint", []byte(`{"EndpointName":"bench"}`), &e); err != nil {
+			return err
+		}
+		switch e.EndpointStatus {
+		case "InService":
+			return nil
+		case "Failed":
+			return errors.New(e.FailureReason)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func startFront(flags ...string) func(context.Context, *bench, string, int) (*child, string, error) {
+	return func(ctx context.Context, b *bench, model string, _ int) (*child, string, error) {
 		var hello struct{ Addr string }
 		args := append([]string{"-to", model, "-loops", strconv.Itoa(workers)}, flags...)
 		c, err := start(ctx, &hello, nil, filepath.Join(b.programs, "proxy"), args...)
@@ -334,7 +410,7 @@ backend model
 `
 )
 
-func startNginx(ctx context.Context, b *bench, model string) (*child, string, error) {
+func startNginx(ctx context.Context, b *bench, model string, _ int) (*child, string, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, "", err
@@ -346,7 +422,7 @@ func startNginx(ctx context.Context, b *bench, model string) (*child, string, er
 	return b.startPeer(ctx, addr, fmt.Sprintf(nginxConf, user, workers, b.tmp, model, addr), "nginx", "-c")
 }
 
-func startHaproxy(ctx context.Context, b *bench, model string) (*child, string, error) {
+func startHaproxy(ctx context.Context, b *bench, model string, _ int) (*child, string, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, "", err

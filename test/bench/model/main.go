@@ -6,6 +6,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -24,7 +25,8 @@ func main() {
 
 // run serves until it cannot.
 func run(size int) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// As a container it is told its port.
+	l, err := net.Listen("tcp", "127.0.0.1:"+cmp.Or(os.Getenv("SAGEMAKER_BIND_TO_PORT"), "0"))
 	if err != nil {
 		return err
 	}
