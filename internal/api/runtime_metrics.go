@@ -55,12 +55,12 @@ func asyncMetric(m endpointMetric, name, help string) endpointMetric {
 
 // endpointTable is the table of all figures but ContainerLatency.
 func endpointTable() []endpointMetric {
-	const gauge, failures, errorHelp = prometheus.GaugeValue, "sagemaker_invocation_errors_total", "Requests by the class of what went wrong: the container answered 4xx or 5xx (or not at all), model is both (OB-3, OB-4)."
+	const gauge, errorHelp = prometheus.GaugeValue, "Requests by the class of what went wrong: the container answered 4xx or 5xx (or not at all), model is both (OB-3, OB-4)."
 	return append([]endpointMetric{
 		counterOf("sagemaker_invocations_total", "Requests to a variant (OB-1); divided by sagemaker_endpoint_instances they are OB-2.", func(s *router.Stats) int64 { return s.Invocations }),
-		labelled(failures, errorHelp, "class", "4xx", func(s *router.Stats) int64 { return s.Errors4XX }),
-		labelled(failures, errorHelp, "class", "5xx", func(s *router.Stats) int64 { return s.Errors5XX }),
-		labelled(failures, errorHelp, "class", "model", func(s *router.Stats) int64 { return s.ModelErrors }),
+		labelled("sagemaker_invocation_errors_total", errorHelp, "class", "4xx", func(s *router.Stats) int64 { return s.Errors4XX }),
+		labelled("sagemaker_invocation_errors_total", errorHelp, "class", "5xx", func(s *router.Stats) int64 { return s.Errors5XX }),
+		labelled("sagemaker_invocation_errors_total", errorHelp, "class", "model", func(s *router.Stats) int64 { return s.ModelErrors }),
 		counterOf("sagemaker_invocations_throttled_total", "Requests that were refused because there was no place for them.", func(s *router.Stats) int64 { return s.Throttled }),
 		counterOf("sagemaker_invocations_repeated_total", "Requests that went to another instance because theirs had ended.", func(s *router.Stats) int64 { return s.Repeated }),
 		of("sagemaker_endpoint_in_flight", "Requests under way.", gauge, func(s *router.Stats) float64 { return float64(s.InFlight) }),

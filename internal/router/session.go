@@ -149,14 +149,16 @@ func (r *Router) noteSession(t *Ticket, q *Request, made, closed string) (newSes
 	return newSession, closedSession
 }
 
+const sessionTime = "2006-01-02T15:04:05Z"
+
 // parseNewSession reads "<id>; Expires=yyyy-mm-ddThh:mm:ssZ" (CC-91).
 func parseNewSession(s string) (id string, expires time.Time, ok bool) {
 	id, when, found := strings.Cut(s, "; Expires=")
 	if !found || len(s) > 256 || !validSession(id) {
 		return "", time.Time{}, false
 	}
-	expires, err := time.Parse("2006-01-02T15:04:05Z", when)
-	return id, expires, err == nil
+	expires, err := time.Parse(sessionTime, when)
+	return id, expires, err == nil && len(when) == len(sessionTime) // Parse takes an hour of one digit, too
 }
 
 // validSession reports whether a text is a session's ID.

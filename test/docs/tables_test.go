@@ -145,8 +145,10 @@ func TestRefusedMembers(t *testing.T) {
 // The metrics that docs/operations.md names are those that there are.
 func TestMetricNames(t *testing.T) {
 	t.Parallel()
-	want := texts(t, "internal/api/metrics.go", func(_ ast.Node, text string) bool { return strings.HasPrefix(text, "sagemaker_") })
-	same(t, "docs/operations.md", firstColumn(between(t, "docs/operations.md", "metrics")), want)
+	for table, file := range map[string]string{"metrics": "internal/api/metrics.go", "endpoint metrics": "internal/api/runtime_metrics.go"} {
+		want := texts(t, file, func(_ ast.Node, text string) bool { return strings.HasPrefix(text, "sagemaker_") })
+		same(t, "docs/operations.md", firstColumn(between(t, "docs/operations.md", table)), want)
+	}
 }
 
 // same compares two lists without regard to order and repetition.
