@@ -48,7 +48,7 @@ test: ## all tests that need nothing but Go, with the race detector
 	@test/notrun
 
 .PHONY: clients
-clients: build ## boto3 and the AWS CLI against the real binary (needs python3-boto3 and awscli)
+clients: build ## real SDKs and the AWS CLI against the real binary (needs python3-boto3, awscli, npm)
 	test/clients/run bin/sagebrush
 	SAGEBRUSH_DOCS_CLIENTS=1 $(GO) test -count=1 ./test/docs
 

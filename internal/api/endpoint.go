@@ -67,7 +67,7 @@ func (s *Server) listEndpoints(ctx context.Context, region string, in *wire.List
 	for _, e := range endpoints {
 		out.Endpoints = append(out.Endpoints, wire.EndpointSummary{
 			EndpointName: &e.Name, EndpointArn: ref(s.Control.ARN(e.Key)), CreationTime: &e.Created,
-			LastModifiedTime: &e.Modified, EndpointStatus: ref(string(e.Status)),
+			LastModifiedTime: &e.Modified, EndpointStatus: &e.Status,
 		})
 	}
 	return out, err

@@ -78,9 +78,9 @@ func (c *Control) DescribeEndpoint(ctx context.Context, key resource.Key) (e res
 	return e, c.hosting.ready(e.Key.Folded()), nil
 }
 
-// ListEndpoints gives a page of endpoints (CP-56) and the token of the next. Under
+// ListEndpoints gives a page of endpoints (CP-56), in short, and the token of the next. Under
 // the seed's behaviour the order is ascending unless it is said (SD-4).
-func (c *Control) ListEndpoints(ctx context.Context, l List, ordered bool) ([]resource.Endpoint, string, error) {
+func (c *Control) ListEndpoints(ctx context.Context, l List, ordered bool) ([]state.Summary, string, error) {
 	if c.SeedCompat && !ordered {
 		l.Ascending = true
 	}

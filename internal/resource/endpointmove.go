@@ -89,7 +89,10 @@ func (e *Endpoint) ask(event EndpointEvent, at time.Time) bool {
 		if e.Status.Busy() && !v.Force {
 			return false
 		}
-		e.Status, e.Pending, e.Change = EndpointDeleting, nil, nil
+		e.Status, e.Change = EndpointDeleting, nil
+		if e.Current != nil { // else it names the configuration, which is always there (EP-20)
+			e.Pending = nil
+		}
 	case UpdateAsked:
 		if e.Status.Busy() || e.Status == EndpointFailed {
 			return false

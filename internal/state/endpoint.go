@@ -89,10 +89,10 @@ func (tx *Tx) DeleteEndpoint(key resource.Key) error {
 	return tx.remove(key)
 }
 
-// ListEndpoints gives one page of endpoints and, when there are more, the cursor
-// of the next page.
-func (tx *Tx) ListEndpoints(q Query) ([]resource.Endpoint, *Cursor, error) {
-	return list(tx, resource.KindEndpoint, q, endpointMeta)
+// ListEndpoints gives one page of endpoints, in short, and, when there are more, the
+// cursor of the next page.
+func (tx *Tx) ListEndpoints(q Query) ([]Summary, *Cursor, error) {
+	return summaries(tx, resource.KindEndpoint, q)
 }
 
 // EndpointKeys gives the folded keys of all endpoints of every region, ordered by

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -56,22 +57,15 @@ type Cursor struct {
 
 // list gives one page of a kind.
 func list[T any](tx *Tx, kind resource.Kind, q Query, meta func(*T) *resource.Meta) ([]T, *Cursor, error) {
-	if q.Limit < 1 || q.Limit > MaxPage {
-		return nil, nil, fault.New(fault.Invalid, "A page holds 1 to %d resources, not %d.", MaxPage, q.Limit)
-	}
-	p := page{kind: kind, q: q}
-	if err := p.order(); err != nil {
-		return nil, nil, err
-	}
-	p.filter()
-	if err := p.choose(tx); err != nil {
+	p, err := newPage(tx, kind, q)
+	if err != nil {
 		return nil, nil, err
 	}
 	nouns := make([]T, 0, min(q.Limit, 100))
 	var last row
 	more := false
 	text, args := p.statement()
-	err := tx.eachOnce(func(s scanner) error {
+	err = tx.eachOnce(func(s scanner) error {
 		if len(nouns) == q.Limit {
 			more = true
 			return nil
@@ -89,6 +83,44 @@ func list[T any](tx *Tx, kind resource.Kind, q Query, meta func(*T) *resource.Me
 		return nouns, nil, err
 	}
 	return nouns, p.cursor(last), nil
+}
+
+// Summary is what a list tells of a resource whose noun it need not show.
+type Summary struct {
+	resource.Key
+	Status            string
+	Created, Modified time.Time
+}
+
+// summaries is list for those who need no more: an index holds all of it, so that
+// nothing else is read.
+func summaries(tx *Tx, kind resource.Kind, q Query) ([]Summary, *Cursor, error) {
+	p, err := newPage(tx, kind, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	found := make([]Summary, 0, min(q.Limit, 100))
+	more := false
+	text, args := p.summaryStatement()
+	err = tx.eachOnce(func(s scanner) error {
+		if len(found) == q.Limit {
+			more = true
+			return nil
+		}
+		one := Summary{Key: resource.Key{Region: q.Region, Kind: kind}}
+		var created, modified int64
+		if err := s.Scan(&one.Name, &created, &modified, &one.Status); err != nil {
+			return fmt.Errorf("read a resource: %w", err)
+		}
+		one.Created, one.Modified = fromNano(created), fromNano(modified)
+		found = append(found, one)
+		return nil
+	}, text, args...)
+	if err != nil || !more {
+		return found, nil, err
+	}
+	last := found[len(found)-1]
+	return found, p.cursor(row{Meta: resource.Meta{Key: last.Key, Created: last.Created}, status: last.Status}), nil
 }
 
 // index is one of the indexes of the resources table. All of them begin with the
@@ -123,6 +155,19 @@ type page struct {
 type narrowing struct {
 	using index
 	terms []term
+}
+
+// newPage reads a query and finds the way to its rows.
+func newPage(tx *Tx, kind resource.Kind, q Query) (*page, error) {
+	if q.Limit < 1 || q.Limit > MaxPage {
+		return nil, fault.New(fault.Invalid, "A page holds 1 to %d resources, not %d.", MaxPage, q.Limit)
+	}
+	p := &page{kind: kind, q: q}
+	if err := p.order(); err != nil {
+		return nil, err
+	}
+	p.filter()
+	return p, p.choose(tx)
 }
 
 // order finds the columns to sort by and the index that has them in this order.
@@ -236,19 +281,27 @@ func (p *page) choose(tx *Tx) error {
 // a next page.
 func (p *page) statement() (string, []any) {
 	where, args := p.where(p.terms)
-	order := func(prefix string) string {
-		var columns []string
-		for _, column := range p.sort {
-			if p.q.Descending {
-				column += " DESC"
-			}
-			columns = append(columns, prefix+column)
-		}
-		return " ORDER BY " + strings.Join(columns, ", ")
-	}
 	text := "SELECT " + rowColumns + " FROM (SELECT id FROM resources INDEXED BY " + string(p.using) + where +
-		order("") + " LIMIT ?) AS page JOIN resources AS r ON r.id = page.id" + order("r.")
+		p.orderBy("") + " LIMIT ?) AS page JOIN resources AS r ON r.id = page.id" + p.orderBy("r.")
 	return text, append(args, p.q.Limit+1)
+}
+
+// summaryStatement is statement for summaries, which the index holds whole.
+func (p *page) summaryStatement() (string, []any) {
+	where, args := p.where(p.terms)
+	text := "SELECT name, created_ns, modified_ns, status FROM resources INDEXED BY " + string(p.using) + where + p.orderBy("") + " LIMIT ?"
+	return text, append(args, p.q.Limit+1)
+}
+
+func (p *page) orderBy(prefix string) string {
+	var columns []string
+	for _, column := range p.sort {
+		if p.q.Descending {
+			column += " DESC"
+		}
+		columns = append(columns, prefix+column)
+	}
+	return " ORDER BY " + strings.Join(columns, ", ")
 }
 
 func (p *page) where(terms []term) (string, []any) {
