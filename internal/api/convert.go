@@ -28,10 +28,12 @@ func transformSpec(in *wire.CreateTransformJobInput) resource.TransformSpec {
 			S3OutputPath: value(in.TransformOutput.S3OutputPath),
 			Accept:       in.TransformOutput.Accept,
 			AssembleWith: resource.AssembleType(value(in.TransformOutput.AssembleWith)),
+			KmsKeyID:     value(in.TransformOutput.KmsKeyId),
 		},
 		Resources: resource.TransformResources{
-			InstanceType:  value(in.TransformResources.InstanceType),
-			InstanceCount: int(value(in.TransformResources.InstanceCount)),
+			InstanceType:   value(in.TransformResources.InstanceType),
+			InstanceCount:  int(value(in.TransformResources.InstanceCount)),
+			VolumeKmsKeyID: value(in.TransformResources.VolumeKmsKeyId),
 		},
 	}
 	if m := in.ModelClientConfig; m != nil {
@@ -67,11 +69,12 @@ func describeJob(j resource.TransformJob, arn string) *wire.DescribeTransformJob
 			S3OutputPath: &s.Output.S3OutputPath,
 			Accept:       s.Output.Accept,
 			AssembleWith: ref(orNone(string(s.Output.AssembleWith))),
-			KmsKeyId:     ref(""),
+			KmsKeyId:     &s.Output.KmsKeyID,
 		},
 		TransformResources: &wire.TransformResources{
-			InstanceType:  &s.Resources.InstanceType,
-			InstanceCount: ref(int32(s.Resources.InstanceCount)),
+			InstanceType:   &s.Resources.InstanceType,
+			InstanceCount:  ref(int32(s.Resources.InstanceCount)),
+			VolumeKmsKeyId: optional(s.Resources.VolumeKmsKeyID),
 		},
 		DataProcessing:     &wire.DataProcessing{InputFilter: ref("$"), OutputFilter: ref("$"), JoinSource: ref("None")},
 		CreationTime:       &j.Created,

@@ -92,7 +92,6 @@ func refuseJob(in *wire.CreateTransformJobInput) error {
 	r.add(in.DataCaptureConfig != nil, "DataCaptureConfig")
 	r.add(in.ExperimentConfig != nil, "ExperimentConfig")
 	r.add(value(in.TransformOutput.KmsKeyId) != "", "TransformOutput.KmsKeyId")
-	r.add(value(in.TransformResources.VolumeKmsKeyId) != "", "TransformResources.VolumeKmsKeyId")
 	r.add(in.TransformResources.TransformAmiVersion != nil, "TransformResources.TransformAmiVersion")
 	return r.err("CreateTransformJob")
 }
@@ -100,7 +99,6 @@ func refuseJob(in *wire.CreateTransformJobInput) error {
 // refuseEndpointConfig finds what an endpoint configuration may not have yet.
 func refuseEndpointConfig(in *wire.CreateEndpointConfigInput) error {
 	var r refusals
-	r.add(value(in.KmsKeyId) != "", "KmsKeyId")
 	r.add(in.ExplainerConfig != nil, "ExplainerConfig")
 	r.add(in.VpcConfig != nil, "VpcConfig")
 	r.add(value(in.EnableNetworkIsolation), "EnableNetworkIsolation")

@@ -45,6 +45,9 @@ type Config struct {
 	LogWholePages   bool          `koanf:"log-whole-pages"`
 	LogLevel        string        `koanf:"log-level"`
 	MasterKeyFile   string        `koanf:"master-key-file"`
+	KMS             string        `koanf:"kms"`
+	Volumes         string        `koanf:"volumes"`
+	VolumeMemoryMB  int           `koanf:"volume-memory-mb"`
 
 	// Secrets come from the environment alone.
 	Secrets Secrets `koanf:"-"`
@@ -147,6 +150,9 @@ func Settings() []Setting {
 		{Name: "log-stream-mb", Default: 64, Help: "how much is kept of one instance's output, in units of 2^20 bytes; at least 16"},
 		{Name: "log-whole-pages", Default: false, Help: "let DescribeLogStreams ignore a limit under 50, so that SageMaker SDK v2 prints no line twice"},
 		{Name: "master-key-file", Default: "", Help: "file of the key under which secrets in the database are sealed; made when it is not there; none is master.key in the data folder"},
+		{Name: "kms", Default: "embedded", Choices: []string{"embedded", "aws"}, Help: "whose keys encrypt volumes, logs and objects of the embedded S3: this server's, or AWS KMS's by the usual AWS environment"},
+		{Name: "volumes", Default: "auto", Choices: []string{"auto", "encrypted", "memory"}, Help: "what VolumeKmsKeyId means: encrypted (on disk, by gocryptfs), memory (nothing on disk), auto (encrypted where this host can do it, else memory)"},
+		{Name: "volume-memory-mb", Default: 0, Help: "the most that the volume of one job or variant may hold in memory, in units of 2^20 bytes; 0 is half of the machine's memory"},
 		{Name: "log-level", Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Help: "how much the server says of itself on standard error"},
 	}
 }
@@ -223,7 +229,7 @@ func (c Config) check() error {
 		if len(s.Choices) == 0 {
 			continue
 		}
-		got := map[string]string{"auth": c.Auth, "compat": c.Compat, "s3": c.S3, "runtime": c.Runtime, "capacity": c.Capacity, "log-level": c.LogLevel}[s.Name]
+		got := map[string]string{"auth": c.Auth, "compat": c.Compat, "s3": c.S3, "runtime": c.Runtime, "capacity": c.Capacity, "kms": c.KMS, "volumes": c.Volumes, "log-level": c.LogLevel}[s.Name]
 		if !slices.Contains(s.Choices, got) {
 			return fmt.Errorf("%s is %q, and may be one of %s", s.Name, got, strings.Join(s.Choices, ", "))
 		}
@@ -245,6 +251,9 @@ func (c Config) check() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return fmt.Errorf("tls-cert and tls-key belong together, and one of them is missing")
+	}
+	if c.VolumeMemoryMB < 0 {
+		return fmt.Errorf("volume-memory-mb is %d, and must not be under 0", c.VolumeMemoryMB)
 	}
 	if c.ModelCacheGB < 0 {
 		return fmt.Errorf("model-cache-gb is %d, and must not be under 0", c.ModelCacheGB)

@@ -37,6 +37,8 @@ func (x *execution) runInstances(ctx context.Context, room *capacity.Grant) erro
 	defer cancel(nil)
 	var wait sync.WaitGroup
 	var once sync.Once
+	stop := x.watchVolume(ctx, cancel)
+	defer stop()
 	for i, share := range room.Instances() {
 		wait.Go(func() {
 			err := x.runInstance(ctx, i, place{share, room.Note}, func() {
@@ -59,6 +61,29 @@ func (x *execution) runInstances(ctx context.Context, room *capacity.Grant) erro
 	return nil
 }
 
+// watchVolume ends the run when its volume holds too much, until the returned
+// function is called.
+func (x *execution) watchVolume(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+	if x.volume == nil || x.volume.Over() == nil {
+		return func() {}
+	}
+	ctx, end := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-x.volume.Over():
+			err := errOver(x.volume)
+			x.fail(transform.AsFailure(err))
+			cancel(err)
+		}
+	})
+	return func() {
+		end()
+		wait.Wait()
+	}
+}
+
 // place is what an instance may use of this host, and what it lacks of its type.
 type place struct {
 	*capacity.Instance
@@ -68,13 +93,13 @@ type place struct {
 // runInstance is one instance from its start to its end. Its failures are noted
 // with fail; the error only says whether the others should go on.
 func (x *execution) runInstance(ctx context.Context, i int, at place, serving func()) (err error) {
-	l, err := x.openLogs(i)
+	l, err := x.openLogs(ctx, i)
 	if err != nil {
 		x.fail(transform.AsFailure(err))
 		return errBroken
 	}
 	defer l.close()
-	for _, what := range []string{at.note, lacks(x.job.Spec.Resources.InstanceType)} {
+	for _, what := range []string{at.note, lacks(x.job.Spec.Resources.InstanceType), x.volumeNote()} {
 		if what != "" {
 			x.note(l.data, what)
 		}
@@ -110,6 +135,14 @@ func (x *execution) runInstance(ctx context.Context, i int, at place, serving fu
 		x.fail(f)
 	}
 	return err
+}
+
+// volumeNote says what the job's volume is, "" where it has none.
+func (x *execution) volumeNote() string {
+	if x.volume == nil {
+		return ""
+	}
+	return x.volume.String()
 }
 
 // keepWarm is how long the job's instances are kept for a job that is just alike.

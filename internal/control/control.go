@@ -15,11 +15,13 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/capacity"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/reconcile"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
+	"github.com/sagebrush-ml/sagebrush/internal/volume"
 )
 
 // Options are what a Control works with. None may be changed afterwards.
@@ -59,6 +61,10 @@ type Options struct {
 	// Fleet starts the instances of jobs.
 	Fleet *fleet.Fleet
 	Logs  *joblog.Dir
+	// Keys are the keys that VolumeKmsKeyId and its like name, and Volumes makes what
+	// they are for.
+	Keys    keyring.Keyring
+	Volumes *volume.Host
 	// Work is an absolute folder for what running jobs need on disk.
 	Work string
 	Log  *slog.Logger
@@ -102,8 +108,8 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	var keep []string
 	for _, j := range active {
-		if j.Status != resource.JobInProgress {
-			continue
+		if j.Status != resource.JobInProgress || j.Spec.Resources.VolumeKmsKeyID != "" {
+			continue // a volume goes with its server, and its instances with it
 		}
 		for i := range j.Spec.Resources.InstanceCount {
 			keep = append(keep, instanceID(j, i))
@@ -116,6 +122,9 @@ func (c *Control) Run(ctx context.Context) error {
 	keep = append(keep, hosted...)
 	if err := c.Fleet.Sweep(ctx, keep); err != nil {
 		return err
+	}
+	if err := c.Volumes.Sweep(); err != nil {
+		c.Log.Warn("volumes of an earlier server were not all removed", "error", err)
 	}
 	cancel := c.State.Watch(func(keys []resource.Key) {
 		for _, k := range keys {
@@ -142,6 +151,7 @@ func (c *Control) Run(ctx context.Context) error {
 	c.hosting.end()
 	c.runs.shutdown()
 	c.hosting.shutdown()
+	c.hosting.releaseAll(c)
 	c.Fleet.Close()
 	return nil
 }

@@ -63,7 +63,7 @@ func (c *Control) apply(ctx context.Context, key resource.Key, e resource.Transf
 			return err
 		}
 		if j.Status != before {
-			c.Log.Info("transform job moved", "job", key.Name, "from", before, "to", j.Status, "reason", j.FailureReason)
+			c.Log.Info("transform job moved", "job", key.Name, "from", before, "to", j.Status, "reason", loggable(j, j.FailureReason))
 		}
 		return tx.SaveTransformJob(j)
 	})

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -27,7 +28,7 @@ func (l *logs) add(mask *joblog.Masker, s *joblog.Stream, since time.Time) {
 }
 
 // openLogs opens the streams of instance i, behind what an earlier server wrote.
-func (x *execution) openLogs(i int) (*logs, error) {
+func (x *execution) openLogs(ctx context.Context, i int) (*logs, error) {
 	name := streamName(x.job, i)
 	l := &logs{}
 	model := x.job.Model
@@ -37,7 +38,7 @@ func (x *execution) openLogs(i int) (*logs, error) {
 			stream += "/" + model.ContainerName(k)
 		}
 		since := x.lastPrinted(stream)
-		s, err := x.Logs.Create(joblog.JobName(x.job.Key), stream)
+		s, err := x.createLog(ctx, joblog.JobName(x.job.Key), stream, x.job.Spec.Resources.VolumeKmsKeyID)
 		if err != nil {
 			l.close()
 			return nil, err
@@ -45,7 +46,7 @@ func (x *execution) openLogs(i int) (*logs, error) {
 		l.add(x.mask, s, since)
 	}
 	var err error
-	if l.data, err = x.Logs.Create(joblog.JobName(x.job.Key), name+"/data-log"); err != nil {
+	if l.data, err = x.createLog(ctx, joblog.JobName(x.job.Key), name+"/data-log", x.job.Spec.Resources.VolumeKmsKeyID); err != nil {
 		l.close()
 	}
 	return l, err
@@ -82,7 +83,7 @@ func (x *execution) report(o transform.Outcome, log *joblog.Stream) {
 		f := transform.AsFailure(o.Err)
 		x.say(log, f)
 		end.State, end.Class, end.Detail = state.ObjectFailed, string(f.Class), x.mask.Text(f.Detail())
-		x.Log.Warn("an object failed", "job", x.job.Name, "object", o.Ref.String(), "class", f.Class, "error", x.mask.Text(f.Detail()))
+		x.Log.Warn("an object failed", "job", x.job.Name, "object", o.Ref.String(), "class", f.Class, "error", loggable(x.job, x.mask.Text(f.Detail())))
 		x.progress.ObjectsFailed.Add(1)
 	} else {
 		x.progress.ObjectsDone.Add(1)

@@ -18,6 +18,13 @@ func (c *Control) CreateEndpointConfig(ctx context.Context, key resource.Key, sp
 	if err := checkEndpointConfig(spec); err != nil {
 		return "", err
 	}
+	var types []string
+	for _, v := range allVariants(spec) {
+		types = append(types, v.InstanceType)
+	}
+	if err := c.checkVolume(ctx, key.Region, "KmsKeyId", spec.KmsKeyID, types...); err != nil { // CP-40
+		return "", err
+	}
 	now := c.Now()
 	config := resource.EndpointConfig{Meta: resource.Meta{Key: key, Created: now, Modified: now, Tags: tags}, Spec: spec}
 	err = c.State.Update(ctx, func(tx *state.Tx) error {

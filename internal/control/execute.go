@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
 	"github.com/sagebrush-ml/sagebrush/internal/transform"
+	"github.com/sagebrush-ml/sagebrush/internal/volume"
 )
 
 // execution is one run of one job: what its parts share.
@@ -22,6 +24,7 @@ type execution struct {
 	*Control
 	job      resource.TransformJob
 	output   objstore.Ref
+	volume   *volume.Volume // nil without VolumeKmsKeyId
 	work     workspace
 	progress *transform.Progress
 	waits    *waits
@@ -62,7 +65,7 @@ func (c *Control) execute(ctx context.Context, j resource.TransformJob, r *run) 
 		if f.Class == transform.InternalError {
 			level = slog.LevelError
 		}
-		c.Log.Log(ctx, level, "transform job failed", "job", j.Name, "error", x.mask.Text(err.Error()))
+		c.Log.Log(ctx, level, "transform job failed", "job", j.Name, "error", loggable(j, x.mask.Text(err.Error())))
 		x.fail(f)
 	}
 	if len(x.broken) > 0 {
@@ -109,7 +112,11 @@ func (x *execution) run(ctx context.Context) (err error) {
 	if _, err := x.Objects.Stat(ctx, objstore.Ref{Bucket: x.output.Bucket}); err != nil {
 		return fault.Wrap(fault.KindOf(err), err, "the output cannot be written to %s: %s", x.job.Spec.Output.S3OutputPath, fault.TextOf(err))
 	}
-	if x.work, err = openWorkspace(x.Work, x.job.Key); err != nil {
+	if x.volume, err = x.openVolume(ctx, x.job.Region, instanceID(x.job, 0), x.job.Spec.Resources.VolumeKmsKeyID); err != nil {
+		return err
+	}
+	defer x.closeVolume(x.volume)
+	if x.work, err = openWorkspace(x.workRoot(), x.job.Key); err != nil {
 		return err
 	}
 	defer x.work.remove()
@@ -124,6 +131,14 @@ func (x *execution) run(ctx context.Context) (err error) {
 	x.record = newRecorder(ctx, x.State, x.job.Key)
 	defer func() { err = errors.Join(err, x.record.close()) }()
 	return x.runInstances(ctx, room)
+}
+
+// workRoot is where the job's workspace is.
+func (x *execution) workRoot() string {
+	if x.volume != nil {
+		return filepath.Join(x.volume.Dir, "job")
+	}
+	return x.Work
 }
 
 // abandon ends the instances of an earlier server that this run did not come to
@@ -141,8 +156,8 @@ func (x *execution) prepare(ctx context.Context) (err error) {
 	defer x.waits.set("model", "")
 	x.blueprint, err = x.Fleet.Prepare(ctx, fleet.Needs{
 		Model: x.job.Model, Pinned: x.job.Images,
-		Writable: x.job.TagValue(writableTag) == "true",
-		Report:   func(what string) { x.waits.set("model", what) },
+		Writable: x.job.TagValue(writableTag) == "true", Sealed: x.sealed(),
+		Report: func(what string) { x.waits.set("model", what) },
 	})
 	if err != nil || x.job.Images != nil {
 		return err
@@ -151,6 +166,14 @@ func (x *execution) prepare(ctx context.Context) (err error) {
 		x.blueprint.Release()
 	}
 	return err
+}
+
+// sealed is the folder that the job's data is confined to, or "".
+func (x *execution) sealed() string {
+	if x.volume == nil {
+		return ""
+	}
+	return x.volume.Dir
 }
 
 // listBatch is how many objects are recorded in one transaction.

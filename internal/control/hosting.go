@@ -14,6 +14,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
+	"github.com/sagebrush-ml/sagebrush/internal/volume"
 )
 
 // hosting are the endpoints that this process runs.
@@ -172,7 +173,7 @@ func (c *Control) reconcileEndpoint(ctx context.Context, key resource.Key) (agai
 			}
 		}
 	}
-	o.retire(e)
+	c.retire(e, o)
 	return c.lookAgain(e, o, d), nil
 }
 
@@ -229,7 +230,7 @@ func newInstanceID() string {
 }
 
 // retire gives back what fleets held that are no more.
-func (o *host) retire(e resource.Endpoint) {
+func (c *Control) retire(e resource.Endpoint, o *host) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for g, b := range o.blueprints {
@@ -237,7 +238,7 @@ func (o *host) retire(e resource.Endpoint) {
 			continue
 		}
 		delete(o.blueprints, g)
-		b.release()
+		c.hosting.release(c, b)
 	}
 }
 
@@ -258,19 +259,36 @@ func isFleetOf(e resource.Endpoint, generation int) bool {
 
 // blueprint is what the instances of a group are made of, prepared by the first.
 type blueprint struct {
-	ready chan struct{}
-	b     *fleet.Blueprint
-	err   error
+	ready  chan struct{}
+	volume *volume.Volume // nil without KmsKeyId
+	b      *fleet.Blueprint
+	err    error
 }
 
-// release gives the model's data back, once it is there.
-func (b *blueprint) release() {
-	go func() { // preparing ends by itself
+// release gives the model's data back, once it is there, and destroys the volume.
+func (h *hosting) release(c *Control, b *blueprint) {
+	h.wait.Go(func() { // preparing ends by itself
 		<-b.ready
 		if b.b != nil {
 			b.b.Release()
 		}
-	}()
+		c.closeVolume(b.volume)
+	})
+}
+
+// releaseAll gives back what all fleets hold, when no instance runs any more.
+func (h *hosting) releaseAll(c *Control) {
+	h.mu.Lock()
+	for _, o := range h.all {
+		o.mu.Lock()
+		for _, b := range o.blueprints {
+			h.release(c, b)
+		}
+		clear(o.blueprints)
+		o.mu.Unlock()
+	}
+	h.mu.Unlock()
+	h.wait.Wait()
 }
 
 // resumeHosting takes the endpoints of an earlier server up, before the first
@@ -323,7 +341,9 @@ func (c *Control) sweepable(ctx context.Context) (keep []string, err error) {
 				return errors.Join(err, lerr)
 			}
 			for _, i := range e.Instances {
-				keep = append(keep, i.ID)
+				if f := fleetOf(e, i.Generation); f == nil || f.Config.KmsKeyID == "" {
+					keep = append(keep, i.ID)
+				} // else its volume goes with its server
 			}
 		}
 		return err

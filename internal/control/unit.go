@@ -15,6 +15,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
+	"github.com/sagebrush-ml/sagebrush/internal/volume"
 )
 
 // startUnit starts an instance of the row, or takes it over, in a goroutine that
@@ -113,13 +114,13 @@ func (s *unitStart) run(ctx context.Context) (reason string) {
 	if err != nil {
 		return failureText(variant.Name, err)
 	}
-	out, err := s.openUnitLogs(model)
+	out, err := s.openUnitLogs(ctx, model)
 	if err != nil {
 		return failureText(variant.Name, err)
 	}
 	defer out.close()
 	share := room.Instances()[0]
-	in, err := b.Launch(ctx, fleet.Order{
+	in, err := b.b.Launch(ctx, fleet.Order{
 		ID: s.unit.id, Env: s.environment, Output: out.container,
 		Labels: map[string]string{
 			"sagebrush.endpoint": s.endpoint.Name, "sagebrush.variant": variant.Name, "sagebrush.region": s.endpoint.Region,
@@ -140,7 +141,7 @@ func (s *unitStart) run(ctx context.Context) (reason string) {
 		return failureText(variant.Name, err)
 	}
 	s.serves(in)
-	return s.watch(ctx, in, variant.Name)
+	return s.watch(ctx, in, b.volume, variant.Name)
 }
 
 // mask hides the values of the model's secret variables.
@@ -160,10 +161,21 @@ func (s *unitStart) variant() (resource.ProductionVariant, resource.ModelSpec) {
 }
 
 func (s *unitStart) fleet() *resource.Fleet {
-	if p := s.endpoint.Pending; p != nil && p.Generation == s.unit.group.Generation {
-		return p
+	if f := fleetOf(s.endpoint, s.unit.group.Generation); f != nil {
+		return f
 	}
 	return s.endpoint.Current
+}
+
+// fleetOf finds the fleet of a generation, nil when it is neither the current nor
+// the pending one.
+func fleetOf(e resource.Endpoint, generation int) *resource.Fleet {
+	for _, f := range []*resource.Fleet{e.Pending, e.Current} {
+		if f != nil && f.Generation == generation {
+			return f
+		}
+	}
+	return nil
 }
 
 // startupTime is how long the containers may take (CC-22).
@@ -183,7 +195,7 @@ func (s *unitStart) environment(c resource.Container) map[string]string {
 
 // blueprint gives what the group's instances are made of. The first to ask prepares
 // it; after a failure the next one does so anew.
-func (s *unitStart) blueprint(ctx context.Context, model resource.ModelSpec) (*fleet.Blueprint, error) {
+func (s *unitStart) blueprint(ctx context.Context, model resource.ModelSpec) (*blueprint, error) {
 	g := s.unit.group
 	s.host.mu.Lock()
 	slot := s.host.blueprints[g]
@@ -209,16 +221,26 @@ func (s *unitStart) blueprint(ctx context.Context, model resource.ModelSpec) (*f
 		}
 		s.host.mu.Unlock()
 	}
-	return slot.b, slot.err
+	return slot, slot.err
 }
 
 // prepare resolves the images, once for the fleet's life (EP-22).
 func (s *unitStart) prepare(ctx context.Context, slot *blueprint, model resource.ModelSpec) {
 	g := s.unit.group
-	slot.b, slot.err = s.Fleet.Prepare(ctx, fleet.Needs{
-		Model: model, Pinned: s.pinned(ctx), Writable: s.endpoint.TagValue(writableTag) == "true",
-	})
-	if slot.err != nil {
+	defer func() {
+		if slot.err != nil {
+			s.closeVolume(slot.volume)
+		}
+	}()
+	needs := fleet.Needs{Model: model, Pinned: s.pinned(ctx), Writable: s.endpoint.TagValue(writableTag) == "true"}
+	if slot.volume, slot.err = s.openVolume(ctx, s.endpoint.Region, newVolumeID(), s.fleet().Config.KmsKeyID); slot.err != nil {
+		return
+	}
+	if slot.volume != nil {
+		s.Log.Info("an endpoint has a volume", "endpoint", s.endpoint.Name, "variant", g.Variant, "volume", slot.volume)
+		needs.Sealed = slot.volume.Dir
+	}
+	if slot.b, slot.err = s.Fleet.Prepare(ctx, needs); slot.err != nil {
 		return
 	}
 	slot.err = s.State.Update(ctx, func(tx *state.Tx) error {
@@ -267,8 +289,13 @@ const (
 	healthFailures = 3
 )
 
-// watch returns when the instance has ended, has stopped answering, or ctx has ended.
-func (s *unitStart) watch(ctx context.Context, in *fleet.Instance, variant string) (reason string) {
+// watch returns when the instance has ended, has stopped answering, has too much on
+// its volume, or ctx has ended.
+func (s *unitStart) watch(ctx context.Context, in *fleet.Instance, v *volume.Volume, variant string) (reason string) {
+	var over <-chan struct{}
+	if v != nil {
+		over = v.Over()
+	}
 	tick := time.NewTicker(healthInterval)
 	defer tick.Stop()
 	missed := 0
@@ -279,6 +306,8 @@ func (s *unitStart) watch(ctx context.Context, in *fleet.Instance, variant strin
 		case <-in.Exited():
 			name, exit, tail := in.Ended()
 			return fmt.Sprintf("The %s container for production variant %s %s.%s", name, variant, exit, lastLines(tail))
+		case <-over:
+			return failureText(variant, errOver(v))
 		case <-tick.C:
 		}
 		if in.Healthy(ctx) {
@@ -318,7 +347,7 @@ func failureText(variant string, err error) string {
 }
 
 // openUnitLogs opens the streams of the instance's containers (OB-21).
-func (s *unitStart) openUnitLogs(model resource.ModelSpec) (*logs, error) {
+func (s *unitStart) openUnitLogs(ctx context.Context, model resource.ModelSpec) (*logs, error) {
 	name := s.unit.group.Variant + "/i-" + strings.TrimPrefix(s.unit.id, "endpoint-")[:17]
 	l, mask := &logs{}, s.mask()
 	for k := range model.All() {
@@ -326,7 +355,7 @@ func (s *unitStart) openUnitLogs(model resource.ModelSpec) (*logs, error) {
 		if len(model.Containers) > 0 {
 			stream += "/" + model.ContainerName(k)
 		}
-		w, err := s.Logs.Create(joblog.EndpointName(s.endpoint.Key), stream)
+		w, err := s.createLog(ctx, joblog.EndpointName(s.endpoint.Key), stream, s.fleet().Config.KmsKeyID)
 		if err != nil {
 			l.close()
 			return nil, err

@@ -24,8 +24,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/front"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
-	"github.com/sagebrush-ml/sagebrush/internal/kms"
 	"github.com/sagebrush-ml/sagebrush/internal/modelcache"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
@@ -59,7 +59,8 @@ type Daemon struct {
 	router   *router.Router
 	logs     *joblog.Dir
 	keystore *local.Store
-	closers  []func() error // in the order of opening
+	keyring  keyring.Keyring // the keystore, or AWS KMS
+	closers  []func() error  // in the order of opening
 }
 
 // Open builds everything and listens, so that URL is known. It serves nothing
@@ -93,11 +94,11 @@ func Open(ctx context.Context, o Options) (_ *Daemon, err error) {
 
 // assemble builds the rooms over an open database.
 func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
-	objects, s3, err := d.openObjects(ctx)
-	if err != nil {
+	if err := d.openKeyring(ctx, store); err != nil {
 		return err
 	}
-	if d.keystore, err = d.openKeys(ctx, store); err != nil {
+	objects, s3, err := d.openObjects(ctx)
+	if err != nil {
 		return err
 	}
 	c := d.Config
@@ -108,6 +109,11 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	d.logs = joblog.New(filepath.Join(d.data, "logs"), joblog.Limits{
 		Age: time.Duration(c.LogDays) * 24 * time.Hour, Total: int64(c.LogTotalMB) << 20, Stream: int64(c.LogStreamMB) << 20,
 	}, time.Now)
+	d.logs.Keys = d.keyring
+	volumes, err := d.openVolumes()
+	if err != nil {
+		return err
+	}
 	models, err := modelcache.Open(modelcache.Options{
 		Dir: filepath.Join(d.data, "models"), Store: objects, Bytes: int64(c.ModelCacheGB) << 30, Log: d.Log, Now: time.Now,
 	})
@@ -131,7 +137,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace, StartupTimeout: c.EndpointStartup, DrainTime: c.DrainTime,
 		InvokeTimeout: c.InvokeTimeout, InvokeBytes: int64(c.InvokeMB) << 20, InvokeWaiting: c.InvokeWaiting,
 		WakeWait: c.WakeWait, KeepAlive: c.KeepAlive, WarmTime: c.WarmTime, Router: routes,
-		State: store, Objects: objects, Logs: d.logs, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
+		State: store, Objects: objects, Logs: d.logs, Keys: d.keyring, Volumes: volumes, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
 		Fleet: fleet.New(fleet.Options{
 			Driver: runtimes, Models: models, Remap: remap(c.Remap), Work: filepath.Join(d.data, "work", "instances"),
 			StopGrace: c.StopGrace, Patience: c.RuntimePatience, Log: d.Log, Now: time.Now,
@@ -141,7 +147,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		return err
 	}
 	port := api.New(api.Options{
-		Control: d.control, Router: routes, InvokeBytes: int64(c.InvokeMB) << 20, S3: s3, KMS: &kms.Service{Keys: d.keystore}, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
+		Control: d.control, Router: routes, InvokeBytes: int64(c.InvokeMB) << 20, S3: s3, KMS: d.keyService(), Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
 		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 	})
 	d.api = port

@@ -39,16 +39,25 @@ func TestMain(m *testing.M) {
 // start runs a daemon for the test.
 func start(t *testing.T, data string, edit func(*config.Config)) *Daemon {
 	t.Helper()
+	return startWith(t, data, func(o *Options) {
+		if edit != nil {
+			edit(&o.Config)
+		}
+	})
+}
+
+// startWith is start for a test that changes more than the settings.
+func startWith(t *testing.T, data string, edit func(*Options)) *Daemon {
+	t.Helper()
 	given := map[string]any{"listen": "127.0.0.1:0", "data": data, "runtime": "process"}
 	c, err := config.Load("", func(string) (string, bool) { return "", false }, given)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if edit != nil {
-		edit(&c)
-	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	d, err := Open(t.Context(), Options{Config: c, Version: "test", Self: []string{os.Args[0]}, Log: log})
+	o := Options{Config: c, Version: "test", Self: []string{os.Args[0]}, Log: log}
+	edit(&o)
+	d, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

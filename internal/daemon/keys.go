@@ -6,9 +6,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/capacity"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring/awskms"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
+	"github.com/sagebrush-ml/sagebrush/internal/kms"
 	"github.com/sagebrush-ml/sagebrush/internal/masterkey"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
+	"github.com/sagebrush-ml/sagebrush/internal/volume"
 )
 
 // openMaster reads the master key. When it comes from the environment and the file
@@ -32,6 +36,42 @@ func (d *Daemon) openMaster() (*masterkey.Ring, error) {
 		}
 	}
 	return masterkey.Open(current, former...)
+}
+
+// openKeyring opens the keys that the server encrypts with. The embedded keystore
+// is there in any case.
+func (d *Daemon) openKeyring(ctx context.Context, store *state.Store) (err error) {
+	if d.keystore, err = d.openKeys(ctx, store); err != nil {
+		return err
+	}
+	d.keyring = d.keystore
+	if d.Config.KMS == "aws" {
+		d.keyring, err = awskms.New(ctx, awskms.Config{})
+	}
+	return err
+}
+
+// keyService is the KMS API at the port: that of the keys that the server uses.
+func (d *Daemon) keyService() *kms.Service {
+	if d.Config.KMS == "aws" {
+		return nil
+	}
+	return &kms.Service{Keys: d.keystore}
+}
+
+// openVolumes makes what makes the volumes that VolumeKmsKeyId asks for.
+func (d *Daemon) openVolumes() (*volume.Host, error) {
+	most := int64(d.Config.VolumeMemoryMB) << 20
+	if most == 0 {
+		host, err := capacity.Host()
+		if err != nil {
+			return nil, err
+		}
+		most = host.MemoryBytes / 2
+	}
+	return volume.New(volume.Options{
+		Dir: filepath.Join(d.data, "work", "volumes"), Keys: d.keyring, Choice: volume.Choice(d.Config.Volumes), MemoryBytes: most, Log: d.Log,
+	}), nil
 }
 
 // openKeys opens the embedded keystore. What is sealed under a former master key

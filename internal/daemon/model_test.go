@@ -72,6 +72,9 @@ func misbehave(mode string, w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s>%s(%s)", bytes.TrimSpace(body), os.Getenv("NAME"), r.Header.Get("Content-Type"))
 	case "pid":
 		fmt.Fprint(w, os.Getpid())
+	case "gate":
+		waitAtGate(body)
+		w.Write(body)
 	case "large":
 		w.Write(make([]byte, 5<<20+1))
 	case "file":
@@ -90,6 +93,33 @@ func misbehave(mode string, w http.ResponseWriter, r *http.Request) {
 	default:
 		w.Header().Set("Content-Type", "application/x-echo")
 		w.Write(body)
+	}
+}
+
+// waitAtGate brings a secret of the model and of the input to every place that a
+// container may write to, and then waits until the test reads from a pipe, so that
+// it can look at these places.
+func waitAtGate(input []byte) {
+	model, err := os.ReadFile(filepath.Join(os.Getenv("SM_MODEL_DIR"), "weights"))
+	for _, dir := range []string{os.TempDir(), os.Getenv("HOME"), "."} {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "kept"), append(model, input...), 0o600)
+		}
+	}
+	fmt.Printf("%s%s\n", model, input)
+	if err == nil && bytes.Contains(input, []byte("gate")) {
+		var gate *os.File
+		if gate, err = os.OpenFile(os.Getenv("GATE"), os.O_WRONLY, 0); err == nil {
+			_, err = gate.WriteString("here\n")
+			gate.Close()
+		}
+		if err == nil { // returns when the test has looked
+			_, err = os.ReadFile(os.Getenv("GATE") + ".open")
+		}
+	}
+	if err != nil {
+		fmt.Println("the test's gate:", err)
+		os.Exit(8)
 	}
 }
 

@@ -72,6 +72,10 @@ type Spec struct {
 	// Isolated cuts the instance off from every network; only its own port stays
 	// reachable for the server (CC-6). A driver that cannot refuses.
 	Isolated bool
+	// Sealed confines what the driver gives the instance to write to, and what it
+	// keeps of its output, to memory, the Spec's folders and Output. It stops an
+	// instance from writing elsewhere as far as the driver isolates at all.
+	Sealed bool
 	// Labels describe the instance to whoever looks at the runtime; a driver that
 	// has no place for them drops them.
 	Labels map[string]string

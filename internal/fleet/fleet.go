@@ -127,10 +127,14 @@ type Blueprint struct {
 	fleet  *Fleet
 	model  resource.ModelSpec
 	images []driver.Image
-	data   []*modelcache.Model // one for each container, nil for none
-	// Private has every instance fetch the model's data into its own folder, which
-	// it may write to.
-	private bool
+	data   []*modelcache.Model // one for each container, nil for none that is shared
+	dirs   []string            // of the model's data, one for each container, "" for none
+	work   string              // where the instances have their folders
+	// own has every instance fetch the model's data into its own folder, which it may
+	// write to.
+	own bool
+	// sealed has nothing of the instances be anywhere else than below work.
+	sealed bool
 }
 
 // Needs are what a Blueprint is prepared for.
@@ -141,6 +145,10 @@ type Needs struct {
 	Pinned []resource.DeployedImage
 	// Writable lets every instance write to a model folder of its own (CC-11).
 	Writable bool
+	// Sealed, unless "", is an absolute folder to which the model's data and all that
+	// instances have on disk are confined. Such instances are not adopted and not kept
+	// warm: the folder is the caller's to remove after Release.
+	Sealed string
 	// Report is told what is being waited for, in words; nil is nobody.
 	Report func(what string)
 }
@@ -148,7 +156,10 @@ type Needs struct {
 // Prepare resolves and pulls the images and fetches the model's data. A runtime
 // that does not answer is asked again for Patience. Errors are for users.
 func (f *Fleet) Prepare(ctx context.Context, n Needs) (_ *Blueprint, err error) {
-	b := &Blueprint{fleet: f, model: n.Model, private: n.Writable}
+	b := &Blueprint{fleet: f, model: n.Model, own: n.Writable, work: f.Work}
+	if n.Sealed != "" {
+		b.sealed, b.work = true, filepath.Join(n.Sealed, "instances")
+	}
 	defer func() {
 		if err != nil {
 			b.Release()
@@ -160,23 +171,39 @@ func (f *Fleet) Prepare(ctx context.Context, n Needs) (_ *Blueprint, err error) 
 	if err := b.prepareImages(ctx, n); err != nil {
 		return nil, err
 	}
-	for i, c := range n.Model.All() {
-		source, ok := c.Sources()[""]
-		if !ok || b.private {
-			b.data = append(b.data, nil)
-			continue
-		}
-		name := n.Model.ContainerName(i)
-		n.Report("fetches the model data of container " + name)
-		m, err := f.Models.Get(ctx, source, func(done, total int64) {
-			n.Report(fmt.Sprintf("fetches the model data of container %s: %d of %d MB", name, done>>20, (total+1<<20-1)>>20))
-		})
-		if err != nil {
+	for i := range n.Model.All() {
+		if err := b.prepareData(ctx, n, i); err != nil {
 			return nil, err
 		}
-		b.data = append(b.data, m)
 	}
 	return b, nil
+}
+
+// prepareData fetches the model's data of container i: into the cache, or into the
+// folder that it is confined to.
+func (b *Blueprint) prepareData(ctx context.Context, n Needs, i int) error {
+	source, ok := n.Model.All()[i].Sources()[""]
+	b.data, b.dirs = append(b.data, nil), append(b.dirs, "")
+	if !ok || b.own {
+		return nil
+	}
+	name := n.Model.ContainerName(i)
+	n.Report("fetches the model data of container " + name)
+	report := func(done, total int64) {
+		n.Report(fmt.Sprintf("fetches the model data of container %s: %d of %d MB", name, done>>20, (total+1<<20-1)>>20))
+	}
+	if b.sealed {
+		b.dirs[i] = filepath.Join(n.Sealed, fmt.Sprintf("model-%d", i+1))
+		if err := os.MkdirAll(b.dirs[i], 0o755); err != nil {
+			return err
+		}
+		return modelcache.Fetch(ctx, b.fleet.Models.Store, source, b.dirs[i], report)
+	}
+	m, err := b.fleet.Models.Get(ctx, source, report)
+	if err == nil {
+		b.data[i], b.dirs[i] = m, m.Dir
+	}
+	return err
 }
 
 func (b *Blueprint) prepareImages(ctx context.Context, n Needs) error {

@@ -71,7 +71,7 @@ func (b *Blueprint) Launch(ctx context.Context, o Order) (_ *Instance, err error
 	if o.Report == nil {
 		o.Report = func(string) {}
 	}
-	in := &Instance{ID: o.ID, blueprint: b, dir: filepath.Join(b.fleet.Work, o.ID), exited: make(chan struct{})}
+	in := &Instance{ID: o.ID, blueprint: b, dir: filepath.Join(b.work, o.ID), exited: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, in.Stop(context.WithoutCancel(ctx)))
@@ -92,7 +92,7 @@ func (b *Blueprint) Launch(ctx context.Context, o Order) (_ *Instance, err error
 		var started *instance.Instance
 		err = b.fleet.patiently(ctx, b.fleet.Patience, o.Report, func() (err error) {
 			started, err = instance.Launch(ctx, instance.Options{
-				Driver: b.fleet.Driver, Spec: spec, Adopt: true,
+				Driver: b.fleet.Driver, Spec: spec, Adopt: !b.sealed,
 				ReadyTimeout: o.ReadyTimeout, StopGrace: max(b.fleet.StopGrace, time.Millisecond), // 0 is no grace, not the default
 				Retry: o.Retry, MaxResponseBytes: o.MaxResponseBytes,
 			})
@@ -117,7 +117,7 @@ func (b *Blueprint) spec(ctx context.Context, in *Instance, o Order, i int, c re
 		ID: containerID(o.ID, i), Image: b.images[i].Specified, Resolved: b.images[i].Resolved,
 		Env: o.Env(c), Hostname: c.Hostname, Output: out, OutputSince: since,
 		MemoryBytes: int64(float64(o.MemoryBytes) / share), CPUs: o.CPUs / share, ShmBytes: o.ShmBytes, GPUs: o.GPUs,
-		Isolated: b.model.EnableNetworkIsolation, Labels: o.Labels,
+		Isolated: b.model.EnableNetworkIsolation, Sealed: b.sealed, Labels: o.Labels,
 	}
 	if of > 1 {
 		spec.Env["SAGEMAKER_SAFE_PORT_RANGE"] = safePorts(i)
@@ -145,9 +145,7 @@ func (b *Blueprint) spec(ctx context.Context, in *Instance, o Order, i int, c re
 // it. A model without data gets no folder, which would hide what its image may have
 // in the same place (CC-10).
 func (b *Blueprint) placeData(ctx context.Context, in *Instance, spec *driver.Spec, i int, c resource.Container) (err error) {
-	if m := b.data[i]; m != nil {
-		spec.ModelDir = m.Dir
-	}
+	spec.ModelDir = b.dirs[i]
 	for channel, source := range c.Sources() {
 		switch {
 		case channel != "":
@@ -155,7 +153,7 @@ func (b *Blueprint) placeData(ctx context.Context, in *Instance, spec *driver.Sp
 				return err
 			}
 			err = in.fetch(ctx, source, filepath.Join(spec.ExtraDir, channel))
-		case b.private:
+		case b.own:
 			spec.WritableModel = true
 			if spec.ModelDir, err = in.folder("model", i); err != nil {
 				return err

@@ -21,16 +21,15 @@ type likeness [sha256.Size]byte
 // likenessOf digests everything that a container could tell apart.
 func (b *Blueprint) likenessOf(o Order) (l likeness, ok bool) {
 	all := b.model.All()
+	if b.sealed {
+		return l, false
+	}
 	parts := []any{o.MemoryBytes, o.CPUs, o.ShmBytes, o.GPUs, b.model.EnableNetworkIsolation}
 	for i, c := range all {
-		if b.private || c.MultiModel || len(c.Extra) > 0 {
+		if b.own || c.MultiModel || len(c.Extra) > 0 {
 			return l, false // it has files of its own
 		}
-		dir := ""
-		if b.data[i] != nil {
-			dir = b.data[i].Dir
-		}
-		parts = append(parts, b.images[i].Specified, b.images[i].Resolved, dir, c.Hostname, o.Env(c))
+		parts = append(parts, b.images[i].Specified, b.images[i].Resolved, b.dirs[i], c.Hostname, o.Env(c))
 	}
 	text, err := json.Marshal(parts)
 	return sha256.Sum256(text), err == nil

@@ -39,6 +39,7 @@ var levels = map[string]int{
 	"internal/masterkey":           1,
 	"internal/policy":              1,
 	"internal/identity":            3,
+	"internal/volume":              2,
 	"internal/wire/kmsapi":         3,
 	"internal/driver/process":      2,
 	"internal/driver/docker":       2,
@@ -86,7 +87,7 @@ var only = map[string]struct {
 	"internal/transform": {[]string{"internal/fault", "internal/record", "internal/resource", "internal/objstore"}, "the engine knows neither adapters nor the database nor HTTP"},
 	"internal/record":    {nil, "cutting and packing is pure"},
 	"internal/capacity":  {[]string{"internal/fault", "internal/instancetype"}, "who may run is decided without knowing what runs"},
-	"internal/control":   {[]string{"internal/fault", "internal/capacity", "internal/instancetype", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/router"}, "control knows seams, not adapters, and no wire shapes"},
+	"internal/control":   {[]string{"internal/fault", "internal/capacity", "internal/instancetype", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/router", "internal/keyring", "internal/volume"}, "control knows seams, not adapters, and no wire shapes"},
 	"internal/policy":    {[]string{"internal/fault"}, "a decision is pure"},
 }
 

@@ -31,6 +31,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
 
@@ -73,6 +74,9 @@ const fileBytes = 8 << 20
 // Dir is a folder of groups. It is safe for concurrent use; no other process and
 // no other Dir may use the folder.
 type Dir struct {
+	// Keys opens and makes the keys of sealed streams. It is set before the first use.
+	Keys keyring.Keyring
+
 	root   string
 	limits Limits
 	now    func() time.Time

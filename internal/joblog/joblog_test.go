@@ -455,7 +455,7 @@ func FuzzLine(f *testing.F) {
 				t.Fatalf("%q is read as %q", data, again)
 			}
 		}
-		line := appendLine(nil, At(fixed()), data)
+		line := appendLine(nil, At(fixed()), data, nil)
 		at, text, ok := parseLine(line)
 		if !ok || at != At(fixed()) || len(line) > longestLine && len(data) <= lineBytes {
 			t.Fatalf("%q is written as %q and not read", data, line)
@@ -469,11 +469,11 @@ func FuzzLine(f *testing.F) {
 		if err := os.WriteFile(name, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		forward, err := linesAfter(name, 0, 1<<30)
+		forward, err := (&Dir{}).linesAfter(name, 0, 1<<30)
 		if err != nil {
 			t.Fatal(err)
 		}
-		backward, err := linesBefore(name, 1<<62, 1<<30, 1<<30)
+		backward, err := linesBefore(name, 1<<62, 1<<30, 1<<30, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

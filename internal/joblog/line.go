@@ -2,6 +2,7 @@ package joblog
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"time"
 	"unicode/utf8"
 )
@@ -13,13 +14,17 @@ const stampLayout = "2006-01-02T15:04:05.000000Z"
 // cleaning can make a text up to three times as long.
 const lineBytes = 32 << 10
 
-// longestLine bounds a line on disk.
-const longestLine = len(stampLayout) + 2 + 3*lineBytes
+// longestLine bounds a line on disk, sealed or not.
+const longestLine = len(stampLayout) + 128 + 4*lineBytes
 
-// appendLine writes a line as it is on disk.
-func appendLine(dst []byte, at Position, text []byte) []byte {
+// appendLine writes a line as it is on disk; an aead seals it.
+func appendLine(dst []byte, at Position, text []byte, aead cipher.AEAD) []byte {
+	text = clean(text)
+	if aead != nil {
+		text = seal(aead, at, text)
+	}
 	dst = at.Time().AppendFormat(dst, stampLayout)
-	dst = append(append(dst, ' '), clean(text)...)
+	dst = append(append(dst, ' '), text...)
 	return append(dst, '\n')
 }
 

@@ -43,7 +43,7 @@ func (d *Dir) forward(file string, after Position, want int) ([]Line, error) {
 	}
 	slices.Reverse(files)
 	for _, name := range files {
-		lines, err := linesAfter(name, after, want)
+		lines, err := d.linesAfter(name, after, want)
 		if len(lines) > 0 || err != nil {
 			return lines, ignoreMissing(err)
 		}
@@ -52,7 +52,7 @@ func (d *Dir) forward(file string, after Position, want int) ([]Line, error) {
 }
 
 // linesAfter is forward in one file.
-func linesAfter(name string, after Position, want int) ([]Line, error) {
+func (d *Dir) linesAfter(name string, after Position, want int) ([]Line, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, ignoreMissing(err)
@@ -63,7 +63,7 @@ func linesAfter(name string, after Position, want int) ([]Line, error) {
 		return nil, err
 	}
 	var lines []Line
-	s := scanner{f: f, off: off}
+	s, o := scanner{f: f, off: off}, opener{keys: d.Keys, f: f}
 	for used := 0; used < want; {
 		at, text, err := s.next()
 		if err == io.EOF {
@@ -73,7 +73,7 @@ func linesAfter(name string, after Position, want int) ([]Line, error) {
 			return nil, err
 		}
 		if at > after { // else before what is wanted, or out of order by somebody's hand
-			lines = append(lines, Line{Position: at, Text: string(text)})
+			lines = append(lines, Line{Position: at, Text: o.text(at, text)})
 			used += len(text) + len(stampLayout)
 			after = at
 		}
@@ -177,7 +177,7 @@ func firstOf(name string) (Position, error) {
 // lastOf is the Position of the last line of a stream; io.EOF where it has none.
 func lastOf(file string) (Position, error) {
 	for _, name := range segments(file) {
-		lines, err := linesBefore(name, math.MaxInt64, 1, 1)
+		lines, err := linesBefore(name, math.MaxInt64, 1, 1, nil)
 		if err = ignoreMissing(err); err != nil {
 			return 0, err
 		}
@@ -195,7 +195,7 @@ func (d *Dir) backward(file string, before Position, n, want int) ([]Line, error
 	defer d.files.RUnlock()
 	var lines []Line
 	for _, name := range segments(file) {
-		more, err := linesBefore(name, before, n-len(lines), want)
+		more, err := linesBefore(name, before, n-len(lines), want, &opener{keys: d.Keys})
 		if err = ignoreMissing(err); err != nil {
 			return nil, err
 		}
@@ -211,13 +211,17 @@ func (d *Dir) backward(file string, before Position, n, want int) ([]Line, error
 }
 
 // linesBefore is backward in one file: it reads blocks from the end of what is
-// wanted until there are enough lines.
-func linesBefore(name string, before Position, n, want int) ([]Line, error) {
+// wanted until there are enough lines. Texts come from an opener, which is given
+// the file.
+func linesBefore(name string, before Position, n, want int, o *opener) ([]Line, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if o != nil {
+		o.f = f
+	}
 	end, err := endBefore(f, before)
 	if err != nil {
 		return nil, err
@@ -225,13 +229,13 @@ func linesBefore(name string, before Position, n, want int) ([]Line, error) {
 	var lines []Line
 	for used := 0; end > 0 && len(lines) < n && used < want; {
 		from := max(0, end-block)
-		start, some, err := between(f, from, end)
+		start, some, err := between(f, from, end, o)
 		if err != nil {
 			return nil, err
 		}
 		for len(some) == 0 && start >= end && from > 0 { // one line is longer than the block
 			from = max(0, from-block)
-			if start, some, err = between(f, from, end); err != nil {
+			if start, some, err = between(f, from, end, o); err != nil {
 				return nil, err
 			}
 		}
@@ -266,7 +270,7 @@ func endBefore(f *os.File, before Position) (int64, error) {
 // between gives the lines that begin in a part of a file, whose end is the end of
 // a line, and where the first of them begins: behind the first newline, since the
 // part may begin anywhere.
-func between(f io.ReaderAt, from, end int64) (start int64, lines []Line, err error) {
+func between(f io.ReaderAt, from, end int64, o *opener) (start int64, lines []Line, err error) {
 	s := scanner{f: io.NewSectionReader(f, 0, end), off: from}
 	if from > 0 {
 		s.off-- // a newline just before the part does not cost its first line
@@ -283,7 +287,7 @@ func between(f io.ReaderAt, from, end int64) (start int64, lines []Line, err err
 		if err != nil {
 			return 0, nil, err
 		}
-		lines = append(lines, Line{Position: at, Text: string(text)})
+		lines = append(lines, Line{Position: at, Text: o.text(at, text)})
 	}
 }
 

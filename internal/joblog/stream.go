@@ -2,6 +2,8 @@ package joblog
 
 import (
 	"bytes"
+	"crypto/cipher"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +17,8 @@ import (
 type Stream struct {
 	dir  *Dir
 	path string
+	aead cipher.AEAD // seals lines, nil for none that are sealed
+	head []byte      // the first line of each file of a sealed stream
 
 	mu   sync.Mutex
 	f    *os.File
@@ -33,23 +37,27 @@ func (d *Dir) Create(in Place, stream string) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.begin(&Stream{dir: d, path: file}, in.Group)
+}
+
+// begin opens a stream's file, and notes that it is being written.
+func (d *Dir) begin(s *Stream, in Group) (*Stream, error) {
 	d.start.Do(d.resume)
 	d.files.Lock()
 	defer d.files.Unlock()
-	if err := d.ensureGroup(in.Group); err != nil {
+	if err := d.ensureGroup(in); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
 		return nil, err
 	}
-	s := &Stream{dir: d, path: file}
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	if last, err := lastOf(file); err == nil { // a clock that was set back must not mix lines
+	if last, err := lastOf(s.path); err == nil { // a clock that was set back must not mix lines
 		d.raise(last)
 	}
-	d.open[file]++
+	d.open[s.path]++
 	d.tell()
 	return s, nil
 }
@@ -66,6 +74,12 @@ func (s *Stream) open() error {
 		return err
 	}
 	s.f, s.size, s.torn = f, info.Size(), false
+	if s.size == 0 && s.head != nil {
+		n, err := f.Write(s.head)
+		if s.size = int64(n); err != nil {
+			return errors.Join(err, f.Truncate(0), f.Close())
+		}
+	}
 	if s.size > 0 {
 		var end [1]byte
 		_, err := f.ReadAt(end[:], s.size-1)
@@ -125,7 +139,7 @@ func (s *Stream) long(text []byte) []byte {
 }
 
 func (s *Stream) emit(text []byte) {
-	s.out = appendLine(s.out, s.dir.stamp(), text)
+	s.out = appendLine(s.out, s.dir.stamp(), text, s.aead)
 	if len(s.out) > flushBytes {
 		s.flush()
 	}
@@ -164,19 +178,31 @@ func (s *Stream) rotate() {
 	defer s.dir.files.Unlock()
 	s.f.Close()
 	s.f = nil
-	keep := max(1, int(s.dir.limits.Stream/fileBytes)-1)
-	aside := segments(s.path)[1:]
+	s.dir.shift(s.path)
+	_ = s.open()
+}
+
+// shift makes room under a stream's name. d.files is held.
+func (d *Dir) shift(file string) {
+	keep := max(1, int(d.limits.Stream/fileBytes)-1)
+	aside := segments(file)[1:]
 	for n := len(aside); n > 0; n-- { // from the oldest
 		if n >= keep {
 			os.Remove(aside[n-1])
 		} else {
-			os.Rename(aside[n-1], numbered(s.path, n+1))
+			os.Rename(aside[n-1], numbered(file, n+1))
 		}
 	}
-	if err := os.Rename(s.path, numbered(s.path, 1)); err != nil {
-		os.Remove(s.path)
+	if err := os.Rename(file, numbered(file, 1)); err != nil {
+		os.Remove(file)
 	}
-	_ = s.open()
+}
+
+// putAside is shift for a stream that nobody writes.
+func (d *Dir) putAside(file string) {
+	d.files.Lock()
+	defer d.files.Unlock()
+	d.shift(file)
 }
 
 // Close writes a line that has no end yet and closes the file. What is written

@@ -138,12 +138,14 @@ type TransformOutput struct {
 	S3OutputPath string
 	Accept       *string
 	AssembleWith AssembleType
+	KmsKeyID     string `json:",omitempty"` // encrypts the output (BT-112)
 }
 
 // TransformResources is what the job runs on.
 type TransformResources struct {
-	InstanceType  string
-	InstanceCount int
+	InstanceType   string
+	InstanceCount  int
+	VolumeKmsKeyID string `json:",omitempty"` // encrypts the instances' data (SD-1)
 }
 
 // TransformEvent is something that happened to a job. Apply is the only place

@@ -229,7 +229,7 @@ func AsFailure(err error) *Failure {
 	}
 	class := InternalError
 	switch fault.KindOf(err) {
-	case fault.NotFound, fault.Denied, fault.Invalid, fault.Unsupported, fault.Conflict:
+	case fault.NotFound, fault.Denied, fault.Invalid, fault.Unsupported, fault.Conflict, fault.Unusable, fault.Limit:
 		class = ClientError
 	}
 	return &Failure{Class: class, Text: shown(err), Err: err}

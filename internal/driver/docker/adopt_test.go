@@ -164,7 +164,7 @@ func created(t *testing.T, d *Driver, image, id string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := d.create(t.Context(), s, img.ID, facts)
+	i, err := d.create(t.Context(), s, img, facts)
 	if err != nil {
 		t.Fatal(err)
 	}

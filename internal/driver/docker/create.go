@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -65,8 +64,8 @@ func (d *Driver) name(id string) string { return "sagebrush-" + d.owner[:8] + "-
 
 // create makes the network and the container of an instance. What an earlier one
 // of the same ID left is removed, unless it runs.
-func (d *Driver) create(ctx context.Context, spec driver.Spec, imageID string, f facts) (*instance, error) {
-	i, err := d.tryCreate(ctx, spec, imageID, f)
+func (d *Driver) create(ctx context.Context, spec driver.Spec, img *client.ImageInspectResult, f facts) (*instance, error) {
+	i, err := d.tryCreate(ctx, spec, img, f)
 	if !errors.Is(err, errTaken) {
 		return i, err
 	}
@@ -82,21 +81,19 @@ func (d *Driver) create(ctx context.Context, spec driver.Spec, imageID string, f
 	if err := d.clear(ctx, found); err != nil {
 		return nil, err
 	}
-	return d.tryCreate(ctx, spec, imageID, f)
+	return d.tryCreate(ctx, spec, img, f)
 }
 
 // errTaken says that something of the instance's name is there.
 var errTaken = errors.New("the name is taken")
 
-func (d *Driver) tryCreate(ctx context.Context, spec driver.Spec, imageID string, f facts) (*instance, error) {
+func (d *Driver) tryCreate(ctx context.Context, spec driver.Spec, img *client.ImageInspectResult, f facts) (*instance, error) {
 	i := d.newInstance(spec.ID, "")
-	i.folders = folders(spec)
-	if d.config.ReadOnlyRoot && spec.ScratchDir != "" {
-		if err := os.Chmod(spec.ScratchDir, 0o777|os.ModeSticky); err != nil {
-			return nil, fault.Wrap(fault.Internal, err, "the scratch folder of instance %s cannot be opened to its container", spec.ID)
-		}
-		i.folders = append(i.folders, folder{host: spec.ScratchDir, inside: "/tmp"})
+	scratch, err := d.scratch(spec, img)
+	if err != nil {
+		return nil, err
 	}
+	i.folders, i.sealed = append(folders(spec), scratch...), spec.Sealed
 	labels := maps.Clone(spec.Labels)
 	if labels == nil {
 		labels = map[string]string{}
@@ -113,7 +110,7 @@ func (d *Driver) tryCreate(ctx context.Context, spec driver.Spec, imageID string
 	defer cancel()
 	made, err := d.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       d.name(spec.ID),
-		Config:     d.containerConfig(spec, imageID, labels),
+		Config:     d.containerConfig(spec, img.ID, labels),
 		HostConfig: d.hostConfig(spec, i, f, direct),
 	})
 	if err != nil {
@@ -167,7 +164,7 @@ func (d *Driver) hostConfig(spec driver.Spec, i *instance, f facts, direct bool)
 		CapDrop:        []string{"ALL"},
 		CapAdd:         slices.Concat(keptCapabilities, d.config.Capabilities),
 		SecurityOpt:    []string{"no-new-privileges"},
-		ReadonlyRootfs: d.config.ReadOnlyRoot,
+		ReadonlyRootfs: d.readOnly(spec),
 		ShmSize:        spec.ShmBytes,
 		Init:           &no, // CC-2
 		LogConfig:      container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "64m", "max-file": "2"}},
@@ -177,7 +174,10 @@ func (d *Driver) hostConfig(spec driver.Spec, i *instance, f facts, direct bool)
 			PidsLimit:  &pids,
 		},
 	}
-	if d.config.ReadOnlyRoot {
+	if spec.Sealed {
+		seal(h)
+	}
+	if d.readOnly(spec) {
 		h.Tmpfs = map[string]string{"/run": "mode=0755,size=64m"}
 	}
 	if spec.CPUs > 0 && (f.cpus == 0 || spec.CPUs < float64(f.cpus)) { // engines refuse more than they have

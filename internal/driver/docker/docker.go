@@ -168,11 +168,14 @@ func (d *Driver) launch(ctx context.Context, spec driver.Spec) (*instance, error
 	if err != nil {
 		return nil, err
 	}
-	i, err := d.create(ctx, spec, img.ID, facts)
+	i, err := d.create(ctx, spec, img, facts)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.run(ctx, spec, i); err != nil {
+		if i.attached != nil {
+			i.attached.Close()
+		}
 		i.remove()
 		return nil, err
 	}
@@ -184,6 +187,11 @@ func (d *Driver) launch(ctx context.Context, spec driver.Spec) (*instance, error
 func (d *Driver) run(ctx context.Context, spec driver.Spec, i *instance) error {
 	ctx, cancel := call(ctx)
 	defer cancel()
+	if i.sealed {
+		if err := d.attach(ctx, i); err != nil {
+			return err
+		}
+	}
 	if _, err := d.engine.ContainerStart(ctx, i.container, client.ContainerStartOptions{}); err != nil {
 		return d.startFailure(spec, err)
 	}

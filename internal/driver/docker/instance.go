@@ -50,6 +50,8 @@ type instance struct {
 	network   string
 	addr      string
 	folders   []folder
+	sealed    bool
+	attached  *client.HijackedResponse // of a sealed one: what it prints, until it is read
 
 	asked atomic.Bool // the server wants it to end
 	term  sync.Once
@@ -172,6 +174,7 @@ func (i *instance) signal(name string) {
 // begin starts what looks after an instance that runs.
 func (i *instance) begin(w io.Writer, since time.Time) {
 	o := newOutput(w, since)
+	o.untimed = i.sealed
 	i.d.mu.Lock()
 	i.d.live[i.id] = i
 	i.d.mu.Unlock()
@@ -241,7 +244,12 @@ func (i *instance) follow(ctx context.Context, o *output, over <-chan struct{}) 
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for {
-		err := i.d.copyLog(ctx, i.container, o, true)
+		var err error
+		if i.sealed {
+			err = i.d.copyAttached(ctx, i, o)
+		} else {
+			err = i.d.copyLog(ctx, i.container, o, true)
+		}
 		if errors.Is(err, errOutput) {
 			return
 		}
@@ -276,7 +284,7 @@ func (i *instance) finishOutput(o *output, copied <-chan struct{}, stop context.
 			return
 		}
 	}
-	if o.err == nil && !lost {
+	if o.err == nil && !lost && !i.sealed {
 		ctx, cancel := context.WithTimeout(i.d.life, i.d.limits.drain)
 		defer cancel()
 		if err := i.d.copyLog(ctx, i.container, o, false); err != nil && !errdefs.IsNotFound(err) {

@@ -21,6 +21,8 @@ type output struct {
 	since time.Time // what was printed up to then is not wanted
 	read  [3]mark   // how far each stream was copied; 1 is stdout, 2 is stderr
 	err   error     // how w failed
+
+	untimed bool // messages have no times, and each comes once
 }
 
 // mark is a place in a stream: the time of the last message that was copied, and
@@ -133,6 +135,9 @@ func (p *pass) skips(at time.Time, m mark) bool {
 // take copies one message unless it was copied before. A message without a time
 // is part of the one before it.
 func (o *output) take(text []byte, m *mark, p *pass) error {
+	if o.untimed {
+		return o.write(text)
+	}
 	at := m.at
 	if i := bytes.IndexByte(text, ' '); i > 0 && i < 64 {
 		if t, err := time.Parse(time.RFC3339Nano, string(text[:i])); err == nil {
@@ -147,6 +152,10 @@ func (o *output) take(text []byte, m *mark, p *pass) error {
 	} else {
 		*m = mark{at, 1}
 	}
+	return o.write(text)
+}
+
+func (o *output) write(text []byte) error {
 	if _, err := o.w.Write(text); err != nil {
 		o.err = err
 		return fmt.Errorf("%w: %w", errOutput, err)

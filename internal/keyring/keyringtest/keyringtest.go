@@ -1,4 +1,5 @@
-// Package keyringtest is the suite that every keyring passes.
+// Package keyringtest is the suite that every keyring passes, and a keyring in memory
+// for tests of those who use one.
 package keyringtest
 
 import (
