@@ -18,11 +18,13 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/api"
+	"github.com/sagebrush-ml/sagebrush/internal/audit"
 	"github.com/sagebrush-ml/sagebrush/internal/config"
 	"github.com/sagebrush-ml/sagebrush/internal/control"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/front"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
 	"github.com/sagebrush-ml/sagebrush/internal/kms"
@@ -50,6 +52,9 @@ type Daemon struct {
 	data     string
 	open     bool // accepts unknown keys
 	keys     Credentials
+	made     bool // keys is new: there was no file of it
+	who      *identity.Store
+	audit    *audit.Log
 	listener net.Listener
 	tls      *certificate // nil serves without TLS
 	front    *front.Front // nil behind TLS
@@ -76,7 +81,7 @@ func Open(ctx context.Context, o Options) (_ *Daemon, err error) {
 	if d.open, err = decideAuth(o.Config); err != nil {
 		return nil, err
 	}
-	if d.keys, err = loadCredentials(filepath.Join(d.data, "credentials.json")); err != nil {
+	if d.keys, d.made, err = loadCredentials(filepath.Join(d.data, credentialsFile)); err != nil {
 		return nil, err
 	}
 	store, err := state.Open(ctx, filepath.Join(d.data, "sagebrush.db"), state.Options{})
@@ -96,7 +101,10 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	if err != nil {
 		return err
 	}
-	if d.keystore, err = d.openKeys(ctx, store); err != nil {
+	if err := d.openSecrets(ctx, store); err != nil {
+		return err
+	}
+	if err := d.openAudit(); err != nil {
 		return err
 	}
 	c := d.Config
@@ -139,7 +147,8 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		return err
 	}
 	port := api.New(api.Options{
-		Control: d.control, Router: routes, S3: s3, KMS: &kms.Service{Keys: d.keystore}, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
+		Control: d.control, Router: routes, S3: s3, KMS: &kms.Service{Keys: d.keystore, Allow: api.AllowKey(d.keystore)}, Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages,
+		Identities: d.who, Open: d.open, Audit: d.audit,
 		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 	})
 	d.api = port
@@ -243,14 +252,6 @@ func (d *Daemon) Credentials() (id, secret string) {
 
 // Data is the daemon's folder.
 func (d *Daemon) Data() string { return d.data }
-
-// secretOf gives the secret of a known access key.
-func (d *Daemon) secretOf(id string) (string, bool) {
-	if id != d.keys.AccessKeyID {
-		return "", false
-	}
-	return d.keys.SecretAccessKey, true
-}
 
 // drainTime is how long requests may take to end when the daemon stops.
 const drainTime = 10 * time.Second

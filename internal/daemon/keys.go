@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/audit"
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
 	"github.com/sagebrush-ml/sagebrush/internal/masterkey"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
@@ -34,16 +37,35 @@ func (d *Daemon) openMaster() (*masterkey.Ring, error) {
 	return masterkey.Open(current, former...)
 }
 
-// openKeys opens the embedded keystore. What is sealed under a former master key
-// is sealed anew.
-func (d *Daemon) openKeys(ctx context.Context, store *state.Store) (*local.Store, error) {
+// openSecrets opens what the master key seals: the embedded keystore, and the access
+// keys of those who may call. What is sealed under a former master key is sealed anew.
+func (d *Daemon) openSecrets(ctx context.Context, store *state.Store) error {
 	ring, err := d.openMaster()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	keys, err := local.Open(ctx, local.Options{Account: d.Config.Account, State: store, Master: ring, Log: d.Log, Now: time.Now})
+	d.keystore, err = local.Open(ctx, local.Options{Account: d.Config.Account, State: store, Master: ring, Log: d.Log, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	d.who, err = identity.Open(ctx, identity.Options{
+		Account: d.Config.Account, State: store, Master: ring, Conditions: identity.ConditionKeys(), Log: d.Log, Now: time.Now,
+	})
+	if err == nil {
+		err = d.importCredentials(ctx)
+	}
 	if err == nil && ring.Changing() {
 		d.Log.Info("the master key was changed: everything is sealed under the current one, and the former ones may go", "keys", ring.String())
 	}
-	return keys, err
+	return err
+}
+
+// openAudit opens the audit log.
+func (d *Daemon) openAudit() (err error) {
+	path := filepath.Join(d.data, "audit.log")
+	if d.audit, err = audit.Open(path, d.Log); err != nil {
+		return fault.Wrap(fault.Internal, err, "the audit log %s cannot be written", path)
+	}
+	d.closers = append(d.closers, d.audit.Close)
+	return nil
 }
