@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/sagebrush-ml/sagebrush/internal/front"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
@@ -120,7 +121,7 @@ func (hot *Hot) Route(r *front.Request, t *front.Target, _ *front.Answer) (verdi
 	defer hot.survive(func() { verdict = front.Elsewhere })
 	name, _ := endpointOf(r.Path)
 	sig, err := sigv4.ParseMessage(&r.Head)
-	if !hot.admits(r, &sig, err) || !validFields(&r.Head) {
+	if !hot.admits(r, name, &sig, err) || !validFields(&r.Head) {
 		return front.Elsewhere
 	}
 	c := hot.calls.Get().(*hotCall)
@@ -166,8 +167,9 @@ func addRequestID(t *front.Target) {
 	t.Extra.Add("x-amzn-RequestId", text[:])
 }
 
-// admits reports whether a request may be served: the Server decides otherwise.
-func (hot *Hot) admits(r *front.Request, sig *sigv4.Signature, err error) bool {
+// admits reports whether a request may be served without looking at more than its
+// signature and its endpoint: the Server decides otherwise.
+func (hot *Hot) admits(r *front.Request, name []byte, sig *sigv4.Signature, err error) bool {
 	s := hot.s
 	if err != nil {
 		return s.Open && errors.Is(err, sigv4.ErrUnsigned)
@@ -175,11 +177,18 @@ func (hot *Hot) admits(r *front.Request, sig *sigv4.Signature, err error) bool {
 	if sig.Scope.Service != wire.SageMaker.Signing {
 		return false
 	}
-	secret, known := s.Keys(sig.AccessKeyID)
-	if !known {
-		return s.Open
+	found, err := s.credential(sig.AccessKeyID, sig.SessionToken)
+	if err != nil || found.Principal == nil {
+		return err == nil
 	}
-	return s.verifier.VerifyMessage(&r.Head, sig, secret, r.Body) == nil
+	return s.verifier.VerifyMessage(&r.Head, sig, string(found.Secret), r.Body) == nil && found.Principal.Always(invokeAction, s.endpointARN(sig, name))
+}
+
+const invokeAction = "sagemaker:InvokeEndpoint"
+
+// endpointARN is the resource of an invocation.
+func (s *Server) endpointARN(sig *sigv4.Signature, name []byte) string {
+	return resource.Key{Region: s.region(sig.Scope), Kind: resource.KindEndpoint, Name: string(name)}.ARN(s.Account)
 }
 
 // validFields reports whether the headers are as the API's model surely has them

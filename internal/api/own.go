@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"time"
 
@@ -26,31 +28,56 @@ func (s *Server) ownPaths() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/health", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /-/ready", s.ready)
-	mux.Handle("GET /-/metrics", s.guard(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
-	mux.Handle("GET /-/api/v1/server", s.guard(http.HandlerFunc(s.describeServer)))
-	mux.Handle("GET /-/api/v1/transform-jobs/{name}", s.guard(http.HandlerFunc(s.jobProgress)))
-	mux.Handle("GET /-/api/v1/transform-jobs/{name}/why", s.guard(http.HandlerFunc(s.jobWhy)))
-	mux.Handle("GET /-/api/v1/transform-jobs/{name}/logs", s.guard(http.HandlerFunc(s.jobLogs)))
-	mux.Handle("GET /-/api/v1/endpoints/{name}", s.guard(http.HandlerFunc(s.endpointProgress)))
-	mux.Handle("GET /-/api/v1/endpoints/{name}/why", s.guard(http.HandlerFunc(s.endpointWhy)))
-	mux.Handle("GET /-/api/v1/endpoints/{name}/logs", s.guard(http.HandlerFunc(s.endpointLogs)))
-	mux.Handle("POST /-/api/v1/endpoints/{name}/maintenance", s.guard(http.HandlerFunc(s.maintainEndpoint)))
-	mux.Handle("DELETE /-/api/v1/endpoints/{name}", s.guard(http.HandlerFunc(s.forceDeleteEndpoint)))
+	mux.Handle("GET /-/metrics", s.guard("GetMetrics", nowhere, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP))
+	mux.Handle("GET /-/api/v1/server", s.guard("DescribeServer", nowhere, s.describeServer))
+	mux.Handle("GET /-/api/v1/transform-jobs/{name}", s.guard("GetProgress", resource.KindTransformJob, s.jobProgress))
+	mux.Handle("GET /-/api/v1/transform-jobs/{name}/why", s.guard("GetProgress", resource.KindTransformJob, s.jobWhy))
+	mux.Handle("GET /-/api/v1/transform-jobs/{name}/logs", s.guard("GetLogs", resource.KindTransformJob, s.jobLogs))
+	mux.Handle("GET /-/api/v1/endpoints/{name}", s.guard("GetProgress", resource.KindEndpoint, s.endpointProgress))
+	mux.Handle("GET /-/api/v1/endpoints/{name}/why", s.guard("GetProgress", resource.KindEndpoint, s.endpointWhy))
+	mux.Handle("GET /-/api/v1/endpoints/{name}/logs", s.guard("GetLogs", resource.KindEndpoint, s.endpointLogs))
+	mux.Handle("POST /-/api/v1/endpoints/{name}/maintenance", s.guard("MaintainEndpoint", resource.KindEndpoint, s.maintainEndpoint))
+	mux.Handle("DELETE /-/api/v1/endpoints/{name}", s.guard("DeleteEndpoint", resource.KindEndpoint, s.forceDeleteEndpoint))
 	mux.HandleFunc("/-/", func(w http.ResponseWriter, r *http.Request) {
 		ownError(w, http.StatusNotFound, "there is nothing at "+clip(r.Method+" "+r.URL.Path))
 	})
 	return mux
 }
 
-// guard lets authenticated requests through.
-func (s *Server) guard(next http.Handler) http.Handler {
+// nowhere is the kind of what is about no resource.
+const nowhere resource.Kind = ""
+
+// guard lets requests through whose caller may do an action of ours,
+// sagebrush:ACTION, on the resource of a kind that the path names. Their bodies are
+// bounded, and have been read.
+func (s *Server) guard(action string, kind resource.Kind, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.authenticate(r, nil); err != nil {
-			e := wire.FromFault(err)
+		c := callOf(r.Context())
+		c.names("sagebrush", action, mutating(action))
+		body, err := readBody(w, r)
+		if err == nil {
+			err = s.authenticate(r, body)
+		}
+		if err == nil {
+			own := everywhere()
+			if kind != nowhere {
+				k := s.requestKey(r)
+				k.Kind = kind
+				own = []need{{resource: k.ARN(s.Account), tagged: &k}}
+			}
+			err = s.authorizeAll(r.Context(), "sagebrush:"+action, own)
+		}
+		if err != nil {
+			e := wire.FromFault(refused(err))
+			if e.Code == wire.AccessDeniedException {
+				e.Status = http.StatusForbidden
+			}
+			c.failed(e.Status, string(e.Code))
 			ownError(w, e.Status, e.Message)
 			return
 		}
-		next.ServeHTTP(w, r)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next(&recorder{ResponseWriter: w, call: c}, r)
 	})
 }
 

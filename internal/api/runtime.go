@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
@@ -16,6 +17,7 @@ import (
 // runtimeCall is one operation of SageMaker Runtime, which is told by its path.
 type runtimeCall struct {
 	suffix  string
+	name    string
 	members []member
 	limit   int64 // of the body in bytes, 0 for the endpoint's
 	serve   func(s *Server, w http.ResponseWriter, r *http.Request, q *runtimeRequest)
@@ -23,9 +25,9 @@ type runtimeCall struct {
 
 // runtimeCalls is the table of the operations (RT-1, RT-20, RT-30).
 var runtimeCalls = []runtimeCall{
-	{"invocations", invokeMembers, 0, (*Server).invokeEndpoint},
-	{"invocations-response-stream", streamMembers, 0, (*Server).invokeEndpointStream},
-	{"async-invocations", asyncMembers, 128_000, (*Server).invokeEndpointAsync},
+	{"invocations", "InvokeEndpoint", invokeMembers, 0, (*Server).invokeEndpoint},
+	{"invocations-response-stream", "InvokeEndpointWithResponseStream", streamMembers, 0, (*Server).invokeEndpointStream},
+	{"async-invocations", "InvokeEndpointAsync", asyncMembers, 128_000, (*Server).invokeEndpointAsync},
 }
 
 // runtimeRequest is a request of the runtime API that has been authenticated and
@@ -64,13 +66,15 @@ func isRuntime(r *http.Request, scope sigv4.Scope) bool {
 }
 
 // serveRuntime serves an operation of the runtime API.
-func (s *Server) serveRuntime(w http.ResponseWriter, r *http.Request, scope sigv4.Scope) {
+func (s *Server) serveRuntime(w http.ResponseWriter, r *http.Request) {
 	call, name := runtimePath(r)
+	c := callOf(r.Context())
+	c.names(wire.SageMaker.Signing, call.name, false)
 	if s.Router == nil {
 		s.failRuntime(w, r, wire.Errorf(wire.UnknownOperationException, "Invocations of endpoints are not supported by this version of Sagebrush."))
 		return
 	}
-	region := s.region(scope)
+	region := c.region
 	limit := router.DefaultBody
 	if e := s.Router.Find(region, name); e != nil {
 		limit = e.Limits.Bounded().Body
@@ -90,7 +94,12 @@ func (s *Server) serveRuntime(w http.ResponseWriter, r *http.Request, scope sigv
 		return
 	}
 	q := &runtimeRequest{region: region, endpoint: name, members: members{r.Header, call.members}, body: body, arrived: arrived}
-	if err := q.validate(); err != nil {
+	err = q.validate()
+	if err == nil {
+		k := resource.Key{Region: region, Kind: resource.KindEndpoint, Name: name}
+		err = s.authorizeAll(r.Context(), wire.SageMaker.Signing+":"+call.name, []need{{resource: k.ARN(s.Account), tagged: &k}})
+	}
+	if err != nil {
 		s.failRuntime(w, r, err)
 		return
 	}
@@ -100,18 +109,13 @@ func (s *Server) serveRuntime(w http.ResponseWriter, r *http.Request, scope sigv
 // authenticateRuntime is authenticate for a client that may have left its body
 // unsigned.
 func (s *Server) authenticateRuntime(r *http.Request, body []byte) error {
-	sig, secret, err := s.identify(r)
-	if err != nil || secret == "" {
-		return err
-	}
-	hash := sigv4.UnsignedPayload
-	if r.Header.Get("X-Amz-Content-Sha256") != sigv4.UnsignedPayload {
-		hash = sigv4.BodyHash(body)
-	}
-	if err := s.verifier.Verify(r, &sig, secret, hash, sigv4.JSONRules()); err != nil {
-		return refused(err)
-	}
-	return nil
+	_, err := s.prove(r, sigv4.JSONRules(), func(*sigv4.Signature) (string, error) {
+		if r.Header.Get("X-Amz-Content-Sha256") == sigv4.UnsignedPayload {
+			return sigv4.UnsignedPayload, nil
+		}
+		return sigv4.BodyHash(body), nil
+	})
+	return err
 }
 
 // ask gives what all operations say about where the request goes.
@@ -169,8 +173,10 @@ func set(h http.Header, name, value string) {
 
 // failRuntime answers with an error as the runtime API does (RT-4).
 func (s *Server) failRuntime(w http.ResponseWriter, r *http.Request, err error) {
+	c := callOf(r.Context())
 	var large *tooLarge
 	if errors.As(err, &large) { // it has no code of its own (RT-8)
+		c.failed(http.StatusRequestEntityTooLarge, "")
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -178,6 +184,7 @@ func (s *Server) failRuntime(w http.ResponseWriter, r *http.Request, err error) 
 		return
 	}
 	e := runtimeError(err)
+	c.failed(e.Status, string(e.Code))
 	switch {
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return // nobody is there to read it
@@ -196,8 +203,10 @@ func runtimeError(err error) *router.Error {
 	if errors.As(err, &own) {
 		return own
 	}
-	e := wire.FromFault(err)
+	e := wire.FromFault(refused(err))
 	switch e.Code {
+	case wire.AccessDeniedException:
+		e.Status = http.StatusForbidden
 	case wire.ValidationException:
 		return router.Errorf(router.ValidationError, "%s", e.Message)
 	case wire.InternalFailure:

@@ -27,6 +27,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/fake"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/modelcache"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/memstore"
 	"github.com/sagebrush-ml/sagebrush/internal/resource"
@@ -35,13 +37,17 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/state"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// net/http lingers for half a second at a connection that it closes early, which is as
+// long as goleak waits.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 const (
 	region  = "eu-west-1"
 	account = "123456789012"
-	keyID   = "AKIDEXAMPLE"
-	secret  = "secret"
+	keyID   = "AKIDEXAMPLE00000"
+	secret  = "secretsecretsecretsecret"
 )
 
 // runtimePort is a Server that serves the runtime API for one scripted container: the
@@ -108,8 +114,12 @@ func newRuntime(t *testing.T, open bool, container http.HandlerFunc, change ...f
 		f(e)
 	}
 	r.Publish(router.NewTable([]*router.Endpoint{e, q, away}))
+	users := identities(t, store, account)
+	if err := users.Import(t.Context(), "admin", []identity.Document{identity.AdministratorAccess()}, keyID, keyring.Secret(secret)); err != nil {
+		t.Fatal(err)
+	}
 	p.server = New(Options{
-		Router: r, Keys: func(id string) (string, bool) { return secret, id == keyID }, Open: open,
+		Router: r, Identities: users, Open: open,
 		Account: account, Region: region, Log: log, Now: time.Now,
 		S3: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }),
 	})

@@ -13,12 +13,17 @@ func bind[T any, P interface {
 	*T
 	wire.Message
 }](do func(ctx context.Context, region string, in P) (wire.Message, error)) operation {
-	return func(ctx context.Context, region string, body []byte) (wire.Message, error) {
-		in, err := wire.Decode[T, P](body)
-		if err != nil {
-			return nil, err
-		}
-		return do(ctx, region, in)
+	return operation{
+		decode: func(body []byte) (wire.Message, error) {
+			in, err := wire.Decode[T, P](body)
+			if err != nil {
+				return nil, err
+			}
+			return P(in), nil
+		},
+		serve: func(ctx context.Context, region string, in wire.Message) (wire.Message, error) {
+			return do(ctx, region, in.(P))
+		},
 	}
 }
 

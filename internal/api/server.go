@@ -16,9 +16,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/sagebrush-ml/sagebrush/internal/audit"
 	"github.com/sagebrush-ml/sagebrush/internal/control"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/kms"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
@@ -44,10 +44,14 @@ type Options struct {
 	WholeLogPages bool
 	// InvokeBytes is the largest request to an endpoint (RT-1).
 	InvokeBytes int64
-	// Keys gives the secret of an access key that the server knows.
-	Keys func(accessKeyID string) (secret string, ok bool)
-	// Open accepts any key that the server does not know, and requests without one.
+	// Identities are the callers that the server knows, with what they may do.
+	Identities *identity.Store
+	// Open accepts any key that the server does not know, and requests without one:
+	// they may do everything.
 	Open bool
+	// Audit keeps a line of every call that may change something or was refused; nil
+	// keeps none.
+	Audit *audit.Log
 	// Account and Region are what requests without a region are about.
 	Account string
 	Region  string
@@ -76,11 +80,11 @@ func New(o Options) *Server {
 		bodies: bodies{budget: bodyBudget, time: bodyTime},
 	}
 	s.services = []service{
-		{wire.SageMaker, s.sageMaker()}, // first: unsigned path style is for it alone
-		{cwlogs.Service, s.cloudWatchLogs()},
+		{wire.SageMaker, s.sageMaker(), s.sageMakerNeeds}, // first: unsigned path style is for it alone
+		{cwlogs.Service, s.cloudWatchLogs(), s.logNeeds},
 	}
 	if s.KMS != nil {
-		s.services = append(s.services, service{kmsapi.Service, keyService(s.KMS)})
+		s.services = append(s.services, service{kmsapi.Service, keyService(s.KMS), s.keyNeeds})
 	}
 	s.own = s.ownPaths()
 	return s
@@ -107,9 +111,11 @@ const (
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id := uuid.NewString()
-	w.Header().Set("X-Amzn-Requestid", id)
+	c, r := s.begin(r)
+	defer s.end(c)
+	w.Header().Set("X-Amzn-Requestid", c.entry.RequestID)
 	if foreignPage(r) {
+		c.refused = true
 		s.fail(w, r, wire.Errorf(wire.AccessDeniedException, "A web page of another site may not call this server."))
 		return
 	}
@@ -119,13 +125,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case toOwn:
 		s.own.ServeHTTP(w, r)
 	case toService:
-		s.serveOperation(w, r, service, scope)
+		s.serveOperation(w, r, service)
 	case toRuntime:
-		s.serveRuntime(w, r, scope)
+		s.serveRuntime(w, r)
 	case toQuery:
-		s.serveQuery(w, r, scope, id)
+		s.serveQuery(w, r, scope)
 	case toS3:
-		s.serveS3(w, r)
+		s.serveS3(w, r, c)
 	default:
 		s.fail(w, r, wire.Errorf(wire.UnknownOperationException, "Sagebrush does not serve %s.", wanted(r, scope)))
 	}
@@ -201,17 +207,22 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s, "?")
 }
 
-// operation serves one operation; a nil answer is an empty body (CP-3).
-type operation func(ctx context.Context, region string, body []byte) (wire.Message, error)
+// operation is one operation of a service: what decodes and validates its request,
+// and what serves it then. A nil answer is an empty body (CP-3).
+type operation struct {
+	decode func(body []byte) (wire.Message, error)
+	serve  func(ctx context.Context, region string, in wire.Message) (wire.Message, error)
+}
 
 // service is a service of AWS with what serves its operations, by name.
 type service struct {
 	*wire.Service
 	operations map[string]operation
+	needs      needs // nil: every operation needs its own action on "*"
 }
 
 // serveOperation serves an operation by its target header, or by its path.
-func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, v *service, scope sigv4.Scope) {
+func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, v *service) {
 	name := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), v.Target+".")
 	if name == "" {
 		name = strings.Trim(r.URL.Path, "/")
@@ -221,6 +232,7 @@ func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, v *servi
 		s.fail(w, r, err)
 		return
 	}
+	callOf(r.Context()).names(v.Signing, clip(name), false)
 	if err := s.authenticate(r, body); err != nil {
 		s.fail(w, r, err)
 		return
@@ -230,7 +242,7 @@ func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, v *servi
 		s.fail(w, r, unknown(v, name))
 		return
 	}
-	out, err := do(r.Context(), s.region(scope), body)
+	out, err := s.operate(r.Context(), v, name, do, body)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -239,6 +251,20 @@ func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, v *servi
 	if out != nil {
 		w.Write(wire.Encode(out))
 	}
+}
+
+// operate does an operation for a caller who has been authenticated.
+func (s *Server) operate(ctx context.Context, v *service, name string, do operation, body []byte) (wire.Message, error) {
+	c := callOf(ctx)
+	c.mutates = mutating(name)
+	in, err := do.decode(body)
+	if err == nil {
+		err = s.authorize(ctx, v, name, in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return do.serve(ctx, c.region, in)
 }
 
 // unknown is the refusal of an operation; the runtime's paths have no target.
@@ -280,7 +306,8 @@ func (s *Server) region(scope sigv4.Scope) string {
 
 // fail answers with an error. Faults of the server are logged with their cause.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := wire.FromFault(err)
+	e := wire.FromFault(refused(err))
+	callOf(r.Context()).failed(e.Status, string(e.Code))
 	if e.Status >= 500 {
 		s.Log.Error("request failed", "target", r.Header.Get("X-Amz-Target"), "path", r.URL.Path, "error", err, "cause", errors.Unwrap(e))
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sagebrush-ml/sagebrush/internal/api"
 	"github.com/sagebrush-ml/sagebrush/internal/capacity"
 	"github.com/sagebrush-ml/sagebrush/internal/config"
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
@@ -43,7 +44,7 @@ func (d *Daemon) openObjects(ctx context.Context) (objstore.Store, http.Handler,
 		return nil, nil, err
 	}
 	d.closers = append(d.closers, s.Close)
-	return s, s3api.New(s, s3api.Options{Region: c.Region, Logger: d.Log}), nil
+	return s, s3api.New(s, s3api.Options{Region: c.Region, Logger: d.Log, Allow: api.Allow}), nil
 }
 
 // builtIn are the images that Sagebrush brings along, by their own name and by

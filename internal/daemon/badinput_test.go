@@ -137,9 +137,8 @@ func TestRefusedAtOnce(t *testing.T) {
 			in["TransformInput"].(map[string]any)["DataSource"] = map[string]any{"S3DataSource": map[string]any{"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/empty/"}}
 		}), validation, `No S3 objects found under S3 URL "s3://bucket/empty/" given in input data source. Please ensure that the bucket exists in the selected region (us-east-1), that objects exist under that S3 prefix, and that the role "" has "s3:ListBucket" permissions on bucket "bucket".`},
 		{"CreateTransformJob", job("j", "m", func(in map[string]any) {
-			in["DataProcessing"] = map[string]any{"InputFilter": "$[1:]"}
-			in["TransformResources"].(map[string]any)["VolumeKmsKeyId"] = "k"
-		}), validation, "CreateTransformJob: DataProcessing.InputFilter, TransformResources.VolumeKmsKeyId are not supported by this version of Sagebrush. Remove them from the request."},
+			in["DataProcessing"] = map[string]any{"InputFilter": "$[1:]", "JoinSource": "Input"}
+		}), validation, "CreateTransformJob: DataProcessing.InputFilter, DataProcessing.JoinSource=Input are not supported by this version of Sagebrush. Remove them from the request."},
 		{"CreateTransformJob", job("j", "m", func(in map[string]any) { in["MaxConcurrentTransforms"], in["MaxPayloadInMB"] = 20, 6 }), validation, "their product is 120 MB (20 times 6), and may be 100 MB at the most."},
 		{"CreateTransformJob", job("j", "m", func(in map[string]any) { in["TransformResources"].(map[string]any)["InstanceCount"] = 1000 }), "ResourceLimitExceeded", "a request delta of 1000 Instances"},
 		{"CreateTransformJob", job("j", "m", func(in map[string]any) {

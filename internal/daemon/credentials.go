@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 )
 
 // Credentials are an access key of the server.
@@ -30,12 +33,20 @@ type Endpoint struct {
 // EndpointFile is the name of the file in the data folder that holds an Endpoint.
 const EndpointFile = "endpoint.json"
 
-// loadCredentials reads the server's access key, or makes one at the first start.
-func loadCredentials(path string) (c Credentials, err error) {
+// credentialsFile is the name of the file in the data folder that holds the access
+// key of the user admin.
+const credentialsFile = "credentials.json"
+
+// admin is the user whose access key the server makes itself.
+const admin = "admin"
+
+// loadCredentials reads the server's access key, or makes one where there is none,
+// as at the first start.
+func loadCredentials(path string) (c Credentials, made bool, err error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		c = Credentials{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: (rand.Text() + rand.Text())[:40]}
-		return c, writePrivate(path, c)
+		return c, true, writePrivate(path, c)
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &c)
@@ -44,9 +55,28 @@ func loadCredentials(path string) (c Credentials, err error) {
 		err = errors.New("it lacks a key or a secret")
 	}
 	if err != nil {
-		return c, fault.Wrap(fault.Internal, err, "the access key in %s cannot be read; remove the file to have a new one made", path)
+		return c, false, fault.Wrap(fault.Internal, err, "the access key in %s cannot be read; remove the file to have a new one made", path)
 	}
-	return c, nil
+	return c, false, nil
+}
+
+// importCredentials makes the server's access key one of the user admin, who may do
+// everything. Where the file was gone, all that admin had before is replaced: whoever
+// owns the data folder gets back in.
+func (d *Daemon) importCredentials(ctx context.Context) error {
+	if d.made {
+		before, err := d.who.Find(ctx, identity.User, admin)
+		for _, k := range before.Keys {
+			err = errors.Join(err, d.who.Revoke(ctx, k.ID))
+		}
+		if err == nil {
+			err = d.who.SetPolicies(ctx, identity.User, admin, []identity.Document{identity.AdministratorAccess()})
+		}
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+	}
+	return d.who.Import(ctx, admin, []identity.Document{identity.AdministratorAccess()}, d.keys.AccessKeyID, keyring.Secret(d.keys.SecretAccessKey))
 }
 
 // writeEndpoint notes where the server is for the client commands.

@@ -18,11 +18,13 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/api"
+	"github.com/sagebrush-ml/sagebrush/internal/audit"
 	"github.com/sagebrush-ml/sagebrush/internal/config"
 	"github.com/sagebrush-ml/sagebrush/internal/control"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/fleet"
 	"github.com/sagebrush-ml/sagebrush/internal/front"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
@@ -50,6 +52,9 @@ type Daemon struct {
 	data     string
 	open     bool // accepts unknown keys
 	keys     Credentials
+	made     bool // keys is new: there was no file of it
+	who      *identity.Store
+	audit    *audit.Log
 	listener net.Listener
 	tls      *certificate // nil serves without TLS
 	front    *front.Front // nil behind TLS
@@ -78,7 +83,7 @@ func Open(ctx context.Context, o Options) (_ *Daemon, err error) {
 	if d.open, err = decideAuth(o.Config); err != nil {
 		return nil, err
 	}
-	if d.keys, err = loadCredentials(filepath.Join(d.data, "credentials.json")); err != nil {
+	if d.keys, d.made, err = loadCredentials(filepath.Join(d.data, credentialsFile)); err != nil {
 		return nil, err
 	}
 	store, err := state.Open(ctx, filepath.Join(d.data, "sagebrush.db"), state.Options{})
@@ -94,7 +99,10 @@ func Open(ctx context.Context, o Options) (_ *Daemon, err error) {
 
 // assemble builds the rooms over an open database.
 func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
-	if err := d.openKeyring(ctx, store); err != nil {
+	if err := d.openSecrets(ctx, store); err != nil {
+		return err
+	}
+	if err := d.openAudit(); err != nil {
 		return err
 	}
 	objects, s3, err := d.openObjects(ctx)
@@ -147,7 +155,8 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		return err
 	}
 	port := api.New(api.Options{
-		Control: d.control, Router: routes, InvokeBytes: int64(c.InvokeMB) << 20, S3: s3, KMS: d.keyService(), Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages, Keys: d.secretOf, Open: d.open,
+		Control: d.control, Router: routes, InvokeBytes: int64(c.InvokeMB) << 20, S3: s3, KMS: d.keyService(), Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages,
+		Identities: d.who, Open: d.open, Audit: d.audit,
 		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 	})
 	d.api = port
@@ -251,14 +260,6 @@ func (d *Daemon) Credentials() (id, secret string) {
 
 // Data is the daemon's folder.
 func (d *Daemon) Data() string { return d.data }
-
-// secretOf gives the secret of a known access key.
-func (d *Daemon) secretOf(id string) (string, bool) {
-	if id != d.keys.AccessKeyID {
-		return "", false
-	}
-	return d.keys.SecretAccessKey, true
-}
 
 // drainTime is how long requests may take to end when the daemon stops.
 const drainTime = 10 * time.Second

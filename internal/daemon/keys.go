@@ -6,7 +6,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sagebrush-ml/sagebrush/internal/api"
+	"github.com/sagebrush-ml/sagebrush/internal/audit"
 	"github.com/sagebrush-ml/sagebrush/internal/capacity"
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/awskms"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
 	"github.com/sagebrush-ml/sagebrush/internal/kms"
@@ -38,17 +43,13 @@ func (d *Daemon) openMaster() (*masterkey.Ring, error) {
 	return masterkey.Open(current, former...)
 }
 
-// openKeyring opens the keys that the server encrypts with. The embedded keystore
-// is there in any case.
-func (d *Daemon) openKeyring(ctx context.Context, store *state.Store) (err error) {
-	if d.keystore, err = d.openKeys(ctx, store); err != nil {
-		return err
-	}
-	d.keyring = d.keystore
+// chooseKeyring gives the keys that the server encrypts with: the embedded keystore,
+// which is there in any case, or those of AWS.
+func (d *Daemon) chooseKeyring(ctx context.Context) (keyring.Keyring, error) {
 	if d.Config.KMS == "aws" {
-		d.keyring, err = awskms.New(ctx, awskms.Config{})
+		return awskms.New(ctx, awskms.Config{})
 	}
-	return err
+	return d.keystore, nil
 }
 
 // keyService is the KMS API at the port: that of the keys that the server uses.
@@ -56,7 +57,7 @@ func (d *Daemon) keyService() *kms.Service {
 	if d.Config.KMS == "aws" {
 		return nil
 	}
-	return &kms.Service{Keys: d.keystore}
+	return &kms.Service{Keys: d.keystore, Allow: api.AllowKey(d.keystore)}
 }
 
 // openVolumes makes what makes the volumes that VolumeKmsKeyId asks for.
@@ -74,16 +75,38 @@ func (d *Daemon) openVolumes() (*volume.Host, error) {
 	}), nil
 }
 
-// openKeys opens the embedded keystore. What is sealed under a former master key
-// is sealed anew.
-func (d *Daemon) openKeys(ctx context.Context, store *state.Store) (*local.Store, error) {
+// openSecrets opens what the master key seals: the embedded keystore, and the access
+// keys of those who may call. What is sealed under a former master key is sealed anew.
+func (d *Daemon) openSecrets(ctx context.Context, store *state.Store) error {
 	ring, err := d.openMaster()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	keys, err := local.Open(ctx, local.Options{Account: d.Config.Account, State: store, Master: ring, Log: d.Log, Now: time.Now})
+	d.keystore, err = local.Open(ctx, local.Options{Account: d.Config.Account, State: store, Master: ring, Log: d.Log, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	if d.keyring, err = d.chooseKeyring(ctx); err != nil {
+		return err
+	}
+	d.who, err = identity.Open(ctx, identity.Options{
+		Account: d.Config.Account, State: store, Master: ring, Conditions: identity.ConditionKeys(), Log: d.Log, Now: time.Now,
+	})
+	if err == nil {
+		err = d.importCredentials(ctx)
+	}
 	if err == nil && ring.Changing() {
 		d.Log.Info("the master key was changed: everything is sealed under the current one, and the former ones may go", "keys", ring.String())
 	}
-	return keys, err
+	return err
+}
+
+// openAudit opens the audit log.
+func (d *Daemon) openAudit() (err error) {
+	path := filepath.Join(d.data, "audit.log")
+	if d.audit, err = audit.Open(path, d.Log); err != nil {
+		return fault.Wrap(fault.Internal, err, "the audit log %s cannot be written", path)
+	}
+	d.closers = append(d.closers, d.audit.Close)
+	return nil
 }

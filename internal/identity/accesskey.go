@@ -104,8 +104,8 @@ const kindImported = "identity-imported"
 
 // Import gives a user an access key that was made elsewhere, such as by a server
 // before there were users, and makes the user with the policies when there is none.
-// Each key is imported once, whatever becomes of it then; so this may be called at
-// every start.
+// Each key is imported once, whatever becomes of it then, and one that a user has
+// already stays as it is; so this may be called at every start.
 func (s *Store) Import(ctx context.Context, user string, policies []Document, keyID string, secret keyring.Secret) error {
 	if !names.MatchString(user) || !keyIDs.MatchString(keyID) || !secrets.Match(secret) {
 		return fault.New(fault.Invalid, "The access key %s cannot be imported for the user %s: a key must have 16 to 128 letters and digits, and its secret 16 to 128 characters of ASCII.", printable(keyID), printable(user))
@@ -117,6 +117,16 @@ func (s *Store) Import(ctx context.Context, user string, policies []Document, ke
 		err := tx.PutRecord(state.Record{Kind: kindImported, Name: keyID})
 		if fault.Is(err, fault.Exists) {
 			return nil
+		}
+		there := false
+		if err == nil {
+			err = s.each(tx, func(_ Kind, _ string, r *record) error {
+				there = there || slices.ContainsFunc(r.Keys, func(k keyRecord) bool { return k.ID == keyID })
+				return nil
+			})
+		}
+		if there {
+			return err
 		}
 		r, write := &record{Created: s.Now(), Policies: policies}, tx.PutRecord
 		if err == nil {

@@ -292,13 +292,34 @@ func (s *Store) change(ctx context.Context, fn func(tx *state.Tx) error) error {
 func (s *Store) List(ctx context.Context) (all []Identity, err error) {
 	err = s.State.View(ctx, func(tx *state.Tx) error {
 		return s.each(tx, func(kind Kind, name string, r *record) error {
-			i := Identity{Kind: kind, Name: name, ARN: s.arn(kind, name), Created: r.Created, Policies: r.Policies, SessionsFrom: r.SessionsFrom}
-			for _, k := range r.Keys {
-				i.Keys = append(i.Keys, AccessKey{ID: k.ID, Created: k.Created, Active: k.Active, Expires: k.Expires})
-			}
-			all = append(all, i)
+			all = append(all, s.identity(kind, name, r))
 			return nil
 		})
 	})
 	return all, err
+}
+
+// Find gives one identity, or fault.NotFound.
+func (s *Store) Find(ctx context.Context, kind Kind, name string) (i Identity, err error) {
+	err = s.State.View(ctx, func(tx *state.Tx) error {
+		rec, err := tx.Record(kind.recordKind(), "", name)
+		if err != nil {
+			return noSuch(err, kind, name)
+		}
+		r, err := decode(rec)
+		if err == nil {
+			i = s.identity(kind, name, r)
+		}
+		return err
+	})
+	return i, err
+}
+
+// identity shows a record without its secrets.
+func (s *Store) identity(kind Kind, name string, r *record) Identity {
+	i := Identity{Kind: kind, Name: name, ARN: s.arn(kind, name), Created: r.Created, Policies: r.Policies, SessionsFrom: r.SessionsFrom}
+	for _, k := range r.Keys {
+		i.Keys = append(i.Keys, AccessKey{ID: k.ID, Created: k.Created, Active: k.Active, Expires: k.Expires})
+	}
+	return i
 }

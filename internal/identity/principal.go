@@ -13,6 +13,9 @@ type Principal struct {
 	UserID string
 	// AccessKeyID is by which key the caller came, "" for a role that nobody assumed.
 	AccessKeyID string
+	// Base is the access key, or the ARN of the role, that the credentials come from:
+	// what all sessions of one have in common.
+	Base string
 	// Attributes are the condition keys that the principal itself gives. They are not
 	// to be written to.
 	Attributes []policy.Attribute
@@ -45,6 +48,20 @@ func (p *Principal) Authorize(r *policy.Request) (policy.Decision, error) {
 	return d, fault.New(fault.Denied, "%s", d.Refusal(p.ARN, r, kind))
 }
 
+// Always reports whether the principal may do an action on a resource whatever else
+// is true of the request. False says nothing: Authorize then decides.
+func (p *Principal) Always(action, resource string) bool {
+	d, ok := p.policies.Fixed(action, resource)
+	if !ok || !d.Allowed() {
+		return false
+	}
+	if p.session == nil {
+		return true
+	}
+	d, ok = p.session.Fixed(action, resource)
+	return ok && d.Allowed()
+}
+
 // ConditionKeys are the condition keys that policies may use. Whoever makes a
 // policy.Request sets those that apply to it, beside the Principal's Attributes
 // (marked *):
@@ -64,11 +81,12 @@ func (p *Principal) Authorize(r *policy.Request) (policy.Decision, error) {
 //	sagemaker:VolumeKmsKey,
 //	sagemaker:OutputKmsKey  keys in the request, as ARNs
 //	sagemaker:InstanceTypes instance types in the request; many values
+//	iam:PassedToService     the service that a role is passed to
 func ConditionKeys() *policy.Keys {
 	return policy.NewKeys(
 		"aws:username", "aws:userid", "aws:PrincipalArn", "aws:PrincipalAccount", "aws:PrincipalType",
 		"aws:SourceIp", "aws:SecureTransport", "aws:CurrentTime", "aws:EpochTime", "aws:UserAgent", "aws:RequestedRegion",
 		"aws:TagKeys", "aws:RequestTag/*", "aws:ResourceTag/*", "sagemaker:ResourceTag/*",
-		"sagemaker:VolumeKmsKey", "sagemaker:OutputKmsKey", "sagemaker:InstanceTypes",
+		"sagemaker:VolumeKmsKey", "sagemaker:OutputKmsKey", "sagemaker:InstanceTypes", "iam:PassedToService",
 	)
 }

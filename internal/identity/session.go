@@ -13,7 +13,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/policy"
 )
 
-// Session is the temporary credentials of somebody who assumed a role.
+// Session is temporary credentials: of somebody who assumed a role, or of a user.
 type Session struct {
 	AccessKeyID string
 	Secret      keyring.Secret
@@ -27,9 +27,14 @@ const (
 	MinSession     = 15 * time.Minute
 	MaxSession     = 12 * time.Hour
 	DefaultSession = time.Hour
-	maxPolicyText  = 2048
-	maxToken       = 16 << 10
-	maxSessions    = 1024 // kept in a view
+	// ChainedSession is the longest session of a role that was assumed in a session.
+	ChainedSession = time.Hour
+	// MaxUserSession and DefaultUserSession are those of a user's own sessions.
+	MaxUserSession     = 36 * time.Hour
+	DefaultUserSession = 12 * time.Hour
+	maxPolicyText      = 2048
+	maxToken           = 16 << 10
+	maxSessions        = 1024 // kept in a view
 )
 
 // sessionNames are the names that sessions may have, as in STS.
@@ -40,8 +45,9 @@ var sessionNames = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 type claims struct {
 	KeyID   string
 	Secret  []byte
-	Role    string // by name: its policies are those at the time of each request
-	Name    string // of the session
+	User    string `json:",omitempty"` // a user's session: the access key that it stands for
+	Role    string `json:",omitempty"` // by name: its policies are those at the time of each request
+	Name    string `json:",omitempty"` // of the session
 	Policy  string `json:",omitempty"` // of the session
 	Issued  int64  // epoch nanoseconds
 	Expires int64  // epoch seconds
@@ -73,11 +79,23 @@ func (s *Store) AssumeRole(roleARN, name, document string, duration time.Duratio
 	case len(document) > maxPolicyText:
 		return Session{}, fault.New(fault.Invalid, "The policy of the session has %d bytes, and may have %d.", len(document), maxPolicyText)
 	}
-	now := s.Now()
-	c := claims{
-		KeyID: newKeyID("ASIA"), Secret: newSecret(), Role: r.UserID, Name: name, Policy: document,
-		Issued: now.UnixNano(), Expires: now.Add(duration).Unix(),
+	return s.begin(claims{Role: r.UserID, Name: name, Policy: document}, duration)
+}
+
+// UserSession begins a session of the user of an access key, which may do what the
+// user may and ends with the key.
+func (s *Store) UserSession(accessKeyID string, duration time.Duration) (Session, error) {
+	if duration < MinSession || duration > MaxUserSession {
+		return Session{}, fault.New(fault.Invalid, "The session would last %s, and may last from %s to %s.", duration, MinSession, MaxUserSession)
 	}
+	return s.begin(claims{User: accessKeyID}, duration)
+}
+
+// begin makes the credentials of a session.
+func (s *Store) begin(c claims, duration time.Duration) (Session, error) {
+	now := s.Now()
+	c.KeyID, c.Secret = newKeyID("ASIA"), newSecret()
+	c.Issued, c.Expires = now.UnixNano(), now.Add(duration).Unix()
 	opened, err := s.open(s.current.Load(), &c)
 	if err != nil {
 		return Session{}, err
@@ -150,8 +168,11 @@ func (s *Store) read(v *view, token string) (*session, error) {
 	return opened, nil
 }
 
-// open makes a session of what a token says and what its role is now.
+// open makes a session of what a token says and what its role or user is now.
 func (s *Store) open(v *view, c *claims) (*session, error) {
+	if c.User != "" {
+		return s.openUser(v, c)
+	}
 	r := v.roles[c.Role]
 	if r == nil || !time.Unix(0, c.Issued).After(r.sessionsFrom) {
 		return nil, ErrUnknown
@@ -160,6 +181,7 @@ func (s *Store) open(v *view, c *claims) (*session, error) {
 		ARN:         "arn:aws:sts::" + s.Account + ":assumed-role/" + c.Role + "/" + c.Name,
 		UserID:      c.Role + ":" + c.Name,
 		AccessKeyID: c.KeyID,
+		Base:        s.arn(Role, c.Role),
 		policies:    r.policies,
 	}
 	p.Attributes = attributes(s.Account, "AssumedRole", p.ARN, p.UserID, "")
@@ -174,4 +196,19 @@ func (s *Store) open(v *view, c *claims) (*session, error) {
 		credential: Credential{Secret: c.Secret, Principal: p},
 		keyID:      c.KeyID, expires: time.Unix(c.Expires, 0),
 	}, nil
+}
+
+// openUser makes the session of a user. Its key must be good still.
+func (s *Store) openUser(v *view, c *claims) (*session, error) {
+	k := v.keys[c.User]
+	if k == nil {
+		return nil, ErrUnknown
+	}
+	p := *k.credential.Principal
+	p.AccessKeyID = c.KeyID
+	ends := time.Unix(c.Expires, 0)
+	if !k.expires.IsZero() && k.expires.Before(ends) {
+		ends = k.expires
+	}
+	return &session{credential: Credential{Secret: c.Secret, Principal: &p}, keyID: c.KeyID, expires: ends}, nil
 }

@@ -64,7 +64,8 @@ func (s *Store) Lookup(accessKeyID, sessionToken string) (Credential, error) {
 }
 
 // Role gives a role as a principal that nobody assumed, such as for what a job may
-// do, or fault.NotFound.
+// do, or fault.NotFound. Its ARN is the one that policies are to be asked with,
+// whatever path the given one has.
 func (s *Store) Role(arn string) (*Principal, error) {
 	name, ok := strings.CutPrefix(arn, "arn:aws:iam::"+s.Account+":role/")
 	// A role's ARN may have a path before its name.
@@ -73,7 +74,8 @@ func (s *Store) Role(arn string) (*Principal, error) {
 	if !ok || r == nil {
 		return nil, fault.New(fault.NotFound, "There is no role %s.", printable(arn))
 	}
-	return &Principal{ARN: arn, UserID: name, Attributes: attributes(s.Account, "AssumedRole", arn, name, ""), policies: r.policies}, nil
+	arn = s.arn(Role, name)
+	return &Principal{ARN: arn, UserID: name, Base: arn, Attributes: attributes(s.Account, "AssumedRole", arn, name, ""), policies: r.policies}, nil
 }
 
 // reload makes a view of what is in the database. When that fails nobody is let in,
@@ -119,7 +121,7 @@ func (s *Store) include(v *view, kind Kind, name string, r *record) error {
 			continue
 		}
 		v.keys[k.ID] = &accessKey{expires: k.Expires, credential: Credential{Secret: secret, Principal: &Principal{
-			ARN: arn, UserID: userID, AccessKeyID: k.ID, policies: set,
+			ARN: arn, UserID: userID, AccessKeyID: k.ID, Base: k.ID, policies: set,
 			Attributes: attributes(s.Account, userType, arn, userID, userName),
 		}}}
 	}

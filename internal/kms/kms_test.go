@@ -20,6 +20,8 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/api"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
 	"github.com/sagebrush-ml/sagebrush/internal/kms"
 	"github.com/sagebrush-ml/sagebrush/internal/masterkey"
@@ -46,6 +48,12 @@ type syncBuffer struct {
 	b  bytes.Buffer
 }
 
+// The only access key of the server.
+const (
+	accessKey = "AKIAEXAMPLE000000000"
+	secretKey = "a-secret-of-the-tests"
+)
+
 func (s *syncBuffer) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,13 +73,16 @@ func start(t *testing.T) *server {
 	keys, err := local.Open(t.Context(), local.Options{Account: account, State: db, Master: ring, Log: log, Now: now})
 	no(t, err)
 	s.service = &kms.Service{Keys: keys}
+	users, err := identity.Open(t.Context(), identity.Options{Account: account, State: db, Master: ring, Conditions: identity.ConditionKeys(), Log: log, Now: time.Now})
+	no(t, err)
+	no(t, users.Import(t.Context(), identity.Root, []identity.Document{identity.AdministratorAccess()}, accessKey, keyring.Secret(secretKey)))
 	h := httptest.NewServer(api.New(api.Options{
-		KMS: s.service, Keys: func(string) (string, bool) { return "secret", true }, Account: account, Region: region, Version: "test", Log: log, Now: time.Now,
+		KMS: s.service, Identities: users, Account: account, Region: region, Version: "test", Log: log, Now: time.Now,
 	}))
 	t.Cleanup(h.Close)
 	s.Client = awskms.New(awskms.Options{
 		Region: region, BaseEndpoint: &h.URL, RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 	})
 	return s
 }

@@ -263,6 +263,7 @@ func (r *reader) resource(st *statement) error {
 	}
 	p, err := r.compiler(true).compileARN(v)
 	st.resources = append(st.resources, p)
+	st.variables = st.variables || p.variable()
 	return err
 }
 

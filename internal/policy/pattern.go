@@ -270,3 +270,15 @@ func (p *arnPattern) match(a *arn, r *Request) bool {
 	}
 	return true
 }
+
+// variable reports whether the pattern has variables.
+func (p *arnPattern) variable() bool {
+	for _, part := range p.parts {
+		for _, t := range part.tokens {
+			if t.kind == variable {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -42,6 +42,7 @@ type statement struct {
 	notActions bool // the actions are those to which it does not apply
 	resources  []arnPattern
 	notRes     bool
+	variables  bool // in the resources
 	conditions []condition
 }
 
@@ -121,6 +122,21 @@ func (s Set) Decide(r *Request) Decision {
 		}
 	}
 	return d
+}
+
+// Fixed is Decide for a request of which only the action and the resource are known.
+// It is of use when ok is true: no statement that speaks of the action looks at
+// anything else.
+func (s Set) Fixed(action, resource string) (d Decision, ok bool) {
+	for _, p := range s {
+		for i := range p.statements {
+			st := &p.statements[i]
+			if (len(st.conditions) > 0 || st.variables) && st.action(action) != st.notActions {
+				return Decision{}, false
+			}
+		}
+	}
+	return s.Decide(&Request{Action: action, Resource: resource}), true
 }
 
 // applies reports whether the statement speaks of the request.

@@ -22,6 +22,7 @@ import (
 // backend is what gofakes3 asks for buckets and objects.
 type backend struct {
 	store      *filestore.Store
+	o          Options
 	log        *slog.Logger
 	fake       *gofakes3.GoFakeS3
 	uploadLife time.Duration
@@ -182,7 +183,7 @@ func (b *backend) DeleteMulti(ctx context.Context, bucket string, keys ...string
 	var res gofakes3.MultiDeleteResult
 	for _, key := range keys {
 		ref := objstore.Ref{Bucket: bucket, Key: key}
-		if err := b.fail(ctx, ref, b.store.Delete(ctx, ref)); err != nil {
+		if err := b.delete(ctx, ref); err != nil {
 			e := gofakes3.ErrorResultFromError(err)
 			e.Key = key
 			res.Error = append(res.Error, e)
@@ -192,6 +193,14 @@ func (b *backend) DeleteMulti(ctx context.Context, bucket string, keys ...string
 	}
 	callOf(ctx).status = 0 // the answer as a whole is no error
 	return res, nil
+}
+
+// delete removes one of several objects, if the caller may.
+func (b *backend) delete(ctx context.Context, ref objstore.Ref) error {
+	if err := b.o.allow(ctx, "DeleteObject", ref); err != nil {
+		return errDenied(err)
+	}
+	return b.fail(ctx, ref, b.store.Delete(ctx, ref))
 }
 
 func (b *backend) CopyObject(ctx context.Context, srcBucket, srcKey, dstBucket, dstKey string, meta map[string]string) (gofakes3.CopyObjectResult, error) {

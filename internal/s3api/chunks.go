@@ -2,12 +2,30 @@ package s3api
 
 import (
 	"bufio"
+	"context"
+	"crypto/sha256"
 	"errors"
+	"hash"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 )
+
+type signedKey struct{}
+
+// WithChunks has the signatures of a request's chunks verified while its body is
+// read. nil skips them: whose key is not known has not signed.
+func WithChunks(ctx context.Context, signed *sigv4.Chunks) context.Context {
+	return context.WithValue(ctx, signedKey{}, signed)
+}
+
+func chunksOf(ctx context.Context) *sigv4.Chunks {
+	signed, _ := ctx.Value(signedKey{}).(*sigv4.Chunks)
+	return signed
+}
 
 const (
 	maxChunkLine = 4 << 10
@@ -23,10 +41,14 @@ type chunks struct {
 	left  int64 // of the present chunk
 	begun bool
 	last  bool // the chunk of size 0 was seen
+
+	signed *sigv4.Chunks // nil does not look at signatures
+	mac    string        // of the present chunk
+	sum    hash.Hash     // of its bytes
 }
 
-func newChunks(r io.Reader) *chunks {
-	return &chunks{r: bufio.NewReaderSize(r, maxChunkLine)}
+func newChunks(r io.Reader, signed *sigv4.Chunks) *chunks {
+	return &chunks{r: bufio.NewReaderSize(r, maxChunkLine), signed: signed, sum: sha256.New()}
 }
 
 // Read gives the bytes of the chunks and io.EOF at the last one.
@@ -47,6 +69,9 @@ func (c *chunks) Read(p []byte) (int, error) {
 	}
 	n, err := c.r.Read(p)
 	c.left -= int64(n)
+	if c.signed != nil {
+		c.sum.Write(p[:n])
+	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
@@ -59,19 +84,33 @@ func (c *chunks) next() error {
 		if line, err := c.line(); err != nil || line != "" {
 			return errFraming
 		}
+		if err := c.verify(); err != nil {
+			return err
+		}
 	}
 	c.begun = true
 	line, err := c.line()
 	if err != nil {
 		return err
 	}
-	size, _, _ := strings.Cut(line, ";")
+	size, extension, _ := strings.Cut(line, ";")
+	c.mac = strings.TrimPrefix(extension, "chunk-signature=")
 	n, err := strconv.ParseUint(strings.TrimSpace(size), 16, 63)
 	if err != nil {
 		return errFraming
 	}
 	c.left, c.last = int64(n), n == 0
 	return nil
+}
+
+// verify judges the chunk whose bytes have been read.
+func (c *chunks) verify() error {
+	if c.signed == nil {
+		return nil
+	}
+	err := c.signed.Chunk(c.sum.Sum(nil), c.mac)
+	c.sum.Reset()
+	return err
 }
 
 // end reads past the last chunk and gives the trailers by canonical name. It
@@ -85,10 +124,27 @@ func (c *chunks) end() (map[string]string, error) {
 	if !c.last {
 		return nil, errFraming
 	}
-	trailer := map[string]string{}
+	if err := c.verify(); err != nil {
+		return nil, err
+	}
+	return c.trailer()
+}
+
+// signatureTrailer ends the trailers that are signed.
+const signatureTrailer = "X-Amz-Trailer-Signature"
+
+// trailer reads the trailers.
+func (c *chunks) trailer() (map[string]string, error) {
+	trailer, lines := map[string]string{}, ""
 	for range maxTrailers {
 		line, err := c.line()
+		if err == nil && line == "" && c.signed != nil && c.signed.Trailers() && trailer[signatureTrailer] == "" {
+			continue // AWS's own example has an empty line before the signature
+		}
 		if err == io.EOF || err == nil && line == "" {
+			if c.signed != nil && c.signed.Trailers() {
+				return trailer, c.signed.Trailer(lines, trailer[signatureTrailer])
+			}
 			return trailer, nil
 		}
 		if err != nil {
@@ -98,7 +154,10 @@ func (c *chunks) end() (map[string]string, error) {
 		if !ok {
 			return nil, errFraming
 		}
-		trailer[http.CanonicalHeaderKey(strings.TrimSpace(name))] = strings.TrimSpace(value)
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if trailer[http.CanonicalHeaderKey(name)] = value; !strings.EqualFold(name, signatureTrailer) {
+			lines += strings.ToLower(name) + ":" + value + "\n"
+		}
 	}
 	return nil, errFraming
 }

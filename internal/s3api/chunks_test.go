@@ -15,7 +15,7 @@ func FuzzChunks(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		c := newChunks(bytes.NewReader(in))
+		c := newChunks(bytes.NewReader(in), nil)
 		out, err := io.ReadAll(c)
 		if len(out) > len(in) {
 			t.Fatalf("%d bytes became %d", len(in), len(out))

@@ -10,6 +10,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/filestore"
+	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 )
 
 // fail turns an error of the store into S3's. gofakes3 looks at the outermost
@@ -40,6 +41,15 @@ func (b *backend) fail(ctx context.Context, ref objstore.Ref, err error) error {
 
 func (b *backend) failKind(ctx context.Context, ref objstore.Ref, err error) error {
 	text := fault.TextOf(err)
+	var signature *sigv4.Error
+	if errors.As(err, &signature) {
+		if signature.Reason == sigv4.PayloadMismatch {
+			callOf(ctx).status = http.StatusBadRequest
+			return gofakes3.ErrorMessage("XAmzContentSHA256Mismatch", text)
+		}
+		callOf(ctx).status = http.StatusForbidden
+		return gofakes3.ErrorMessage("SignatureDoesNotMatch", text)
+	}
 	switch fault.KindOf(err) {
 	case fault.NotFound:
 		if ok, _ := b.store.HasBucket(ctx, ref.Bucket); !ok || ref.Key == "" {

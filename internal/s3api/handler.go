@@ -7,8 +7,8 @@
 // and parts, ETags of multipart form, virtual-hosted addresses, other regions
 // than us-east-1, browser access from foreign pages.
 //
-// Who may ask is not decided here: the room api verifies signatures before it
-// calls the handler. The handler must get the request's path as it was sent (an
+// Who asks is found out by the room api before it calls the handler, and Options.Allow
+// says what the caller may do. The handler must get the request's path as it was sent (an
 // http.ServeMux would clean "a//b").
 package s3api
 
@@ -22,6 +22,8 @@ import (
 
 	"github.com/rclone/gofakes3"
 
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/filestore"
 )
 
@@ -39,6 +41,9 @@ type Options struct {
 	// Logger receives failures of the server at level error and what clients do
 	// at level debug; nil discards.
 	Logger *slog.Logger
+	// Allow says whether the caller, who is known from ctx, may do an action such as
+	// "s3:GetObject" on a resource, an ARN. Nil allows everything.
+	Allow func(ctx context.Context, action, resource string) error
 	// MaxBody bounds one PUT and one part in bytes; 0 means S3's 5 GiB.
 	MaxBody int64
 	// UploadLife is how long a multipart upload may stay open; 0 means 7 days.
@@ -59,7 +64,7 @@ func New(store *filestore.Store, o Options) http.Handler {
 	if o.UploadLife <= 0 {
 		o.UploadLife = uploadLife
 	}
-	b := &backend{store: store, log: o.Logger, uploadLife: o.UploadLife}
+	b := &backend{store: store, o: o, log: o.Logger, uploadLife: o.UploadLife}
 	b.fake = gofakes3.New(b,
 		gofakes3.WithTimeSkewLimit(0), // the room api judges the time with the signature
 		gofakes3.WithMetadataSizeLimit(maxMetadata),
@@ -112,6 +117,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	bucket, key := splitPath(url.Path)
 	out := &response{ResponseWriter: w, call: c}
+	if err := h.permit(r2, objstore.Ref{Bucket: bucket, Key: key}); err != nil {
+		writeError(out, &failure{Code: "AccessDenied", Message: fault.TextOf(err), status: http.StatusForbidden})
+		return
+	}
 	if refused := h.refuse(out, r2, bucket, key); refused {
 		return
 	}

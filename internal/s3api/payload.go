@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"github.com/rclone/gofakes3"
+
+	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 )
 
 const (
@@ -27,8 +29,8 @@ const (
 // payload is the body of a request in plain form. It takes the aws-chunked form
 // apart and, with the body's last byte, compares every hash that the client
 // gave: x-amz-content-sha256 and x-amz-checksum-*, in a header or a trailer.
-// Signatures of single chunks are skipped: the bytes are covered by the
-// checksum, and the request by the signature in its header.
+// Signatures of single chunks are compared where the caller's key is known; see
+// WithChunks.
 type payload struct {
 	src    io.Reader // without framing
 	body   io.Closer
@@ -54,7 +56,7 @@ type claim struct {
 func newPayload(r *http.Request, data bool, limit int64) (*payload, *failure) {
 	p := &payload{src: r.Body, body: r.Body, left: r.ContentLength, limit: limit}
 	h := r.Header
-	if err := p.unframe(h); err != nil {
+	if err := p.unframe(h, chunksOf(r.Context())); err != nil {
 		return nil, err
 	}
 	if p.left > limit {
@@ -73,7 +75,7 @@ func newPayload(r *http.Request, data bool, limit int64) (*payload, *failure) {
 
 // unframe sets up the reading of an aws-chunked body, and makes the header that
 // of a plain one.
-func (p *payload) unframe(h http.Header) *failure {
+func (p *payload) unframe(h http.Header, signed *sigv4.Chunks) *failure {
 	if !strings.HasPrefix(h.Get(hashHeader), "STREAMING-") {
 		return nil
 	}
@@ -81,7 +83,7 @@ func (p *payload) unframe(h http.Header) *failure {
 	if err != nil || n < 0 {
 		return invalid("MissingContentLength", "The aws-chunked body needs a valid x-amz-decoded-content-length.")
 	}
-	p.chunks = newChunks(p.src)
+	p.chunks = newChunks(p.src, signed)
 	p.src, p.left = p.chunks, n
 	for name := range strings.SplitSeq(h.Get("X-Amz-Trailer"), ",") {
 		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
@@ -190,6 +192,10 @@ func (p *payload) finish() {
 	p.done = true
 	if p.chunks != nil {
 		trailer, err := p.chunks.end()
+		if errors.As(err, new(*sigv4.Error)) {
+			p.err = err
+			return
+		}
 		if err != nil {
 			p.err = gofakes3.ErrIncompleteBody
 			return

@@ -3,8 +3,8 @@
 // (ScopeOf) and proves that the owner of a secret key made it (Verifier).
 //
 // Which secret belongs to an access key, what its owner may do, and which wire
-// code an error becomes are left to others. The chunk signatures of S3's
-// STREAMING payloads are left to the S3 server as well.
+// code an error becomes are left to others. Who reads a body in S3's STREAMING form
+// shows its chunks to Chunks.
 package sigv4
 
 import (

@@ -29,6 +29,7 @@ const (
 	AccessDeniedException               Code = "AccessDeniedException"
 	ThrottlingException                 Code = "ThrottlingException"
 	UnrecognizedClientException         Code = "UnrecognizedClientException"
+	ExpiredTokenException               Code = "ExpiredTokenException"
 	InvalidSignatureException           Code = "InvalidSignatureException"
 	IncompleteSignatureException        Code = "IncompleteSignatureException"
 	MissingAuthenticationTokenException Code = "MissingAuthenticationTokenException"

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/api"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/identity"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/awskms"
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/keyringtest"
@@ -27,6 +28,12 @@ import (
 
 const account = "111122223333"
 
+// The only access key of the server.
+const (
+	accessKey = "AKIAEXAMPLE000000000"
+	secretKey = "a-secret-of-the-tests"
+)
+
 func no(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -37,7 +44,7 @@ func no(t *testing.T, err error) {
 func keyringAt(t *testing.T, url, secret string) *awskms.Keyring {
 	t.Helper()
 	k, err := awskms.New(t.Context(), awskms.Config{
-		Endpoint: url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", secret, ""), Timeout: 20 * time.Second,
+		Endpoint: url, Credentials: credentials.NewStaticCredentialsProvider(accessKey, secret, ""), Timeout: 20 * time.Second,
 	})
 	no(t, err)
 	return k
@@ -55,9 +62,12 @@ func serve(t *testing.T) (url string, keys *local.Store, days *atomic.Int64) {
 	now := func() time.Time { return time.Now().AddDate(0, 0, int(days.Load())) }
 	keys, err = local.Open(t.Context(), local.Options{Account: account, State: db, Master: ring, Log: slog.New(slog.DiscardHandler), Now: now})
 	no(t, err)
+	users, err := identity.Open(t.Context(), identity.Options{Account: account, State: db, Master: ring, Conditions: identity.ConditionKeys(), Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	no(t, err)
+	no(t, users.Import(t.Context(), identity.Root, []identity.Document{identity.AdministratorAccess()}, accessKey, keyring.Secret(secretKey)))
 	h := httptest.NewServer(api.New(api.Options{
 		KMS: &kms.Service{Keys: keys}, Account: account, Region: "us-east-1", Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Keys: func(id string) (string, bool) { return "secret", id == "AKIDEXAMPLE" },
+		Identities: users,
 	}))
 	t.Cleanup(h.Close)
 	return h.URL, keys, days
@@ -69,7 +79,7 @@ func TestKeyring(t *testing.T) {
 		url, keys, days := serve(t)
 		in := func(region, key string) keyring.ID { return keyring.ID{Region: region, Name: key} }
 		return keyringtest.Harness{
-			Keyring: keyringAt(t, url, "secret"), Account: account,
+			Keyring: keyringAt(t, url, secretKey), Account: account,
 			NewKey: func(t *testing.T, region string) string {
 				k, err := keys.Create(t.Context(), region, "", nil)
 				no(t, err)
@@ -110,7 +120,7 @@ func TestFailures(t *testing.T) {
 	if !fault.Is(err, fault.Denied) || !strings.Contains(fault.TextOf(err), "InvalidSignatureException") {
 		t.Errorf("a wrong secret: %v", err)
 	}
-	_, err = keyringAt(t, "http://127.0.0.1:1", "secret").Describe(t.Context(), id)
+	_, err = keyringAt(t, "http://127.0.0.1:1", secretKey).Describe(t.Context(), id)
 	if !fault.Is(err, fault.Unavailable) || !strings.Contains(fault.TextOf(err), "did not answer DescribeKey for the key alias/a") {
 		t.Errorf("nobody there: %v", err)
 	}
@@ -130,7 +140,7 @@ func TestFailures(t *testing.T) {
 			w.WriteHeader(tt.status)
 			json.NewEncoder(w).Encode(map[string]string{"__type": tt.code, "message": "because"})
 		}))
-		_, err := keyringAt(t, h.URL, "secret").Describe(t.Context(), id)
+		_, err := keyringAt(t, h.URL, secretKey).Describe(t.Context(), id)
 		h.Close()
 		if !fault.Is(err, tt.kind) || !strings.Contains(fault.TextOf(err), "because") {
 			t.Errorf("%s: %v is %v, want %v", tt.code, err, fault.KindOf(err), tt.kind)
@@ -138,7 +148,7 @@ func TestFailures(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := keyringAt(t, url, "secret").Describe(ctx, id); !errors.Is(err, context.Canceled) {
+	if _, err := keyringAt(t, url, secretKey).Describe(ctx, id); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -151,7 +161,7 @@ func TestOtherKindOfKey(t *testing.T) {
 		w.Write([]byte(`{"KeyMetadata":{"KeyId":"k","Arn":"arn","KeySpec":"RSA_2048","KeyUsage":"ENCRYPT_DECRYPT","KeyState":"Enabled"}}`))
 	}))
 	defer h.Close()
-	_, err := keyringAt(t, h.URL, "secret").Describe(t.Context(), keyring.ID{Region: "us-east-1", Name: "k"})
+	_, err := keyringAt(t, h.URL, secretKey).Describe(t.Context(), keyring.ID{Region: "us-east-1", Name: "k"})
 	if !fault.Is(err, fault.Invalid) || !strings.Contains(fault.TextOf(err), "RSA_2048") {
 		t.Errorf("%v", err)
 	}
