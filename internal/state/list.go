@@ -179,6 +179,9 @@ func (p *page) order() error {
 		p.sort, p.using = []string{"created_ns", "name"}, byCreated
 	case SortByStatus:
 		p.sort, p.using = []string{"status", "name"}, byStatus
+		if p.q.Status != "" {
+			p.sort = []string{"name"} // All rows have the one status.
+		}
 	default:
 		return fault.New(fault.Invalid, "Resources cannot be sorted by %s.", p.q.SortBy)
 	}

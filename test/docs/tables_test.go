@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/config"
+	"github.com/sagebrush-ml/sagebrush/internal/resource"
 )
 
 var update = flag.Bool("update", false, "write the table of settings anew")
@@ -149,6 +150,31 @@ func TestMetricNames(t *testing.T) {
 		want := texts(t, file, func(_ ast.Node, text string) bool { return strings.HasPrefix(text, "sagemaker_") })
 		same(t, "docs/operations.md", firstColumn(between(t, "docs/operations.md", table)), want)
 	}
+}
+
+// The moves between the statuses of endpoints that ARCHITECTURE.md lists are those
+// that there are.
+func TestEndpointMoves(t *testing.T) {
+	t.Parallel()
+	var want, got []string
+	for from, moves := range resource.EndpointMoves {
+		want = append(want, string(from))
+		for _, to := range moves {
+			want = append(want, fmt.Sprint(from, " -> ", to))
+		}
+	}
+	words := regexp.MustCompile("`([A-Za-z]+)`")
+	for row := range strings.Lines(between(t, "ARCHITECTURE.md", "endpoint moves")) {
+		names := words.FindAllStringSubmatch(row, -1)
+		for i, name := range names {
+			if i == 0 {
+				got = append(got, name[1])
+				continue
+			}
+			got = append(got, names[0][1]+" -> "+name[1])
+		}
+	}
+	same(t, "ARCHITECTURE.md", got, want)
 }
 
 // same compares two lists without regard to order and repetition.
