@@ -287,3 +287,39 @@ func TestWarm(t *testing.T) {
 		t.Error("kept by a fleet that is closed")
 	}
 }
+
+// SD-1: what is sealed has everything in one folder, nothing in the cache, and is
+// neither adopted nor kept warm.
+func TestSealed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]fake.Script{"m": {Handler: func(*fake.Container) http.Handler {
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	}}})
+	dir := t.TempDir()
+	b, err := w.Prepare(t.Context(), Needs{Model: single("m"), Sealed: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Release()
+	in := launch(t, b, order("a", nil))
+	if data, err := os.ReadFile(filepath.Join(dir, "model-1", "weights")); err != nil || string(data) != "w" {
+		t.Errorf("the model is %q, %v", data, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "instances", "a", "scratch-1")); err != nil {
+		t.Error(err)
+	}
+	for _, elsewhere := range []string{w.work, w.Models.Dir} {
+		if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
+			t.Errorf("%s holds %v, %v", elsewhere, left, err)
+		}
+	}
+	if w.Keep(in, time.Hour) {
+		t.Error("it was kept warm")
+	}
+	if err := in.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "instances", "a")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after the end: %v", err)
+	}
+}
