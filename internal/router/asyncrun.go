@@ -145,13 +145,16 @@ func (x *asyncRun) write(ctx context.Context, uri string, body []byte) error {
 	return err
 }
 
-// remove takes the invocation out of the queue. One that cannot be removed is
-// carried out again by the next server.
+// remove takes the invocation out of the queue. One that cannot be removed is still a
+// part of the backlog, and is carried out again by the next server.
 func (x *asyncRun) remove(ctx context.Context) {
-	x.q.forget(int64(len(x.a.Payload)))
-	if err := x.r.Queue.Remove(ctx, x.a.Seq); err != nil && ctx.Err() == nil {
-		x.r.Log.Error("an asynchronous invocation that has ended could not be removed from the queue", "endpoint", x.a.Endpoint, "inferenceId", x.a.InferenceID, "error", err)
+	if err := x.r.Queue.Remove(ctx, x.a.Seq); err != nil {
+		if ctx.Err() == nil {
+			x.r.Log.Error("an asynchronous invocation that has ended could not be removed from the queue", "endpoint", x.a.Endpoint, "inferenceId", x.a.InferenceID, "error", err)
+		}
+		return
 	}
+	x.q.forget(int64(len(x.a.Payload)))
 }
 
 // invoke passes the payload through the containers and writes the last one's answer.
