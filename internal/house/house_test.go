@@ -61,6 +61,7 @@ var levels = map[string]int{
 	"internal/instance":            2,
 	"internal/wire":                2,
 	"internal/wire/cwlogs":         3,
+	"internal/wire/autoscaling":    3,
 	"internal/wire/wiretest":       3,
 	"internal/s3api":               3,
 	"internal/modelcache":          2,
