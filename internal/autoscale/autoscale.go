@@ -4,10 +4,11 @@
 //
 // Every policy wants as many instances as bring its metric to its target: the
 // variant's whole load over the target, rounded up. The load is a mean over
-// OutSamples samples. A count rises when the latest mean wants more, and falls when
-// every mean of the last InSamples samples, taken as a ninth larger than it was,
-// wants less. So what is between 90 and 100 percent of the target moves nothing, a
-// steady load is answered once, and a lull shorter than InSamples is slept over.
+// OutSamples samples. A count rises, to what the latest mean wants, when each of these
+// samples wants more; it falls when every mean of the last InSamples samples, taken
+// as a ninth larger than it was, wants less. So what is between 90 and 100 percent of
+// the target moves nothing, a steady load is answered once, and a lull of less than
+// InSamples-OutSamples+1 samples changes nothing.
 package autoscale
 
 import (
@@ -126,6 +127,16 @@ func (h *History) mean(m resource.ScalingMetric, end int) float64 {
 	return sum / OutSamples
 }
 
+// every reports whether all of the last n samples are so.
+func (h *History) every(n int, is func(Sample) bool) bool {
+	for _, s := range h.samples[len(h.samples)-n:] {
+		if !is(s) {
+			return false
+		}
+	}
+	return true
+}
+
 // Decision is a count and why it is wanted: Cause is in the words of AWS's scaling
 // activities, and "" when the count is to stay.
 type Decision struct {
@@ -159,6 +170,9 @@ func out(r Rule, h *History, count int, now time.Time) Decision {
 	for _, p := range r.Policies {
 		load := h.mean(p.Metric, len(h.samples))
 		n := min(p.wants(load), r.Max)
+		if !h.every(OutSamples, func(s Sample) bool { return p.wants(s.load(p.Metric)) > count }) {
+			continue // a moment is no load
+		}
 		// While it cools down, only a larger step than the last one is taken.
 		if n-count <= h.outStep && now.Before(h.lastOut.Add(p.OutCooldown)) {
 			continue
@@ -191,21 +205,11 @@ func in(r Rule, h *History, count int, now time.Time) Decision {
 			least = max(least, p.wants(h.mean(p.Metric, end)/slack))
 		}
 	}
-	if least == 0 && !h.idle() {
+	if least == 0 && !h.every(len(h.samples), Sample.idle) {
 		least = 1
 	}
 	if cause == "" || least >= count {
 		return stay
 	}
 	return Decision{least, cause}
-}
-
-// idle reports that no sample shows a request.
-func (h *History) idle() bool {
-	for _, s := range h.samples {
-		if !s.idle() {
-			return false
-		}
-	}
-	return true
 }

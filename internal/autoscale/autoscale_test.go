@@ -31,7 +31,7 @@ func steady(n int, perMinute float64) (h History) {
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	spike := steady(InSamples, 60)
-	spike.Add(Sample{PerMinute: 180})
+	spike.Add(Sample{PerMinute: 6000})
 	busyAgo := steady(0, 0)
 	for _, load := range []float64{0, 0, 600, 600, 600, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} {
 		busyAgo.Add(Sample{PerMinute: load})
