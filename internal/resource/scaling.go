@@ -121,10 +121,16 @@ type ScalingActivity struct {
 	Start, End time.Time // End is zero while it is in progress
 	Status     ScalingStatus
 	Message    string `json:",omitempty"`
+	// Details tell what else there is to know: why To is less than what was wanted.
+	Details string `json:",omitempty"`
 }
 
-// Begin records an activity; the oldest goes when there are too many.
+// Begin records an activity; the oldest goes when there are too many. No two begin
+// at the same time, so that lists can go on after one.
 func (t *ScalableTarget) Begin(a ScalingActivity) {
+	if len(t.Activities) > 0 && !a.Start.After(t.Activities[0].Start) {
+		a.Start = t.Activities[0].Start.Add(1)
+	}
 	t.Activities = append([]ScalingActivity{a}, t.Activities...)
 	t.Activities = t.Activities[:min(len(t.Activities), MaxScalingActivities)]
 }
