@@ -24,6 +24,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
+	"github.com/sagebrush-ml/sagebrush/internal/wire/autoscaling"
 	"github.com/sagebrush-ml/sagebrush/internal/wire/cwlogs"
 	"github.com/sagebrush-ml/sagebrush/internal/wire/kmsapi"
 )
@@ -82,6 +83,7 @@ func New(o Options) *Server {
 	s.services = []service{
 		{wire.SageMaker, s.sageMaker(), s.sageMakerNeeds}, // first: unsigned path style is for it alone
 		{cwlogs.Service, s.cloudWatchLogs(), s.logNeeds},
+		{autoscaling.Service, s.autoScaling(), nil},
 	}
 	if s.KMS != nil {
 		s.services = append(s.services, service{kmsapi.Service, keyService(s.KMS), s.keyNeeds})

@@ -156,6 +156,29 @@ func (p *Pool) Acquire(ctx context.Context, c Claim) (*Grant, error) {
 	return r.grant, nil
 }
 
+// Room is how many claims like this one would be granted at once, one after the
+// other. It takes nothing, so somebody else may be faster; whoever must have the
+// room acquires it.
+func (p *Pool) Room(c Claim) int {
+	r, err := p.request(c)
+	if err != nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left := p.free()
+	for _, before := range p.queue {
+		left = left.minus(before.need.least(left))
+	}
+	room := left[instances] // every claim needs some
+	for k := range kinds {
+		if r.need[k] > 0 {
+			room = min(room, left[k]/r.need[k])
+		}
+	}
+	return int(room)
+}
+
 // request makes a claim into what can wait in the queue.
 func (p *Pool) request(c Claim) (*request, error) {
 	s, err := p.size(c)

@@ -279,3 +279,34 @@ func TestManyAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// Room counts what is free and not waited for, and takes nothing.
+func TestRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, Fit, eight)
+		if n := p.Room(claim("x", 3, 0)); n != 2 {
+			t.Errorf("room for %d on an empty host of eight", n)
+		}
+		a := must(t, p, claim("a", 5, 0))
+		if n := p.Room(claim("x", 1, 0)); n != 3 {
+			t.Errorf("room for %d beside five", n)
+		}
+		large := background(t.Context(), p, claim("large", 8, 0))
+		if n := p.Room(claim("x", 1, 0)); n != 0 {
+			t.Errorf("room for %d before one that waits", n)
+		}
+		a.Release()
+		ready(t, large).Release()
+		if n := p.Room(claim("x", 8, 0)); n != 1 {
+			t.Errorf("room for %d when all have gone", n)
+		}
+		if n := newPool(t, Refuse, eight).Room(claim("x", 9, 0)); n != 0 {
+			t.Errorf("room for %d of what can never run", n)
+		}
+		share := newPool(t, Share, eight)
+		if n := share.Room(claim("x", 100, 0)); n != eight.Instances {
+			t.Errorf("room for %d where instances share", n)
+		}
+	})
+}

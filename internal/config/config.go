@@ -64,6 +64,7 @@ type Config struct {
 	DrainTime       time.Duration `koanf:"drain-time"`
 	WakeWait        time.Duration `koanf:"wake-wait"`
 	KeepAlive       time.Duration `koanf:"keep-alive"`
+	ScalingPeriod   time.Duration `koanf:"scaling-period"`
 	Capacity        string        `koanf:"capacity"`
 	HostCPUs        int           `koanf:"host-cpus"`
 	HostMemoryMB    int           `koanf:"host-memory-mb"`
@@ -136,6 +137,7 @@ func Settings() []Setting {
 		{Name: "drain-time", Default: time.Minute, Help: "how long requests may take to end on an instance that is to be stopped"},
 		{Name: "wake-wait", Default: time.Minute, Help: "how long a request waits for an instance that is on its way"},
 		{Name: "keep-alive", Default: 15 * time.Minute, Help: "how long a variant that may have no instance keeps its last one unused"},
+		{Name: "scaling-period", Default: 10 * time.Second, Help: "how often variants with autoscaling are measured; a count rises after 3 periods and falls after 15"},
 		{Name: "warm-time", Default: time.Duration(0), Help: "how long the instances of a finished job are kept, ready for a job with the same images, model, environment and instance type; 0 is not at all"},
 		{Name: "runtime", Default: "auto", Choices: []string{"auto", "process", "docker"}, Help: "what runs images; auto runs those that are built in or mapped to a command as processes, all others on Docker"},
 		{Name: "docker-host", Default: "", Help: "address of the container engine, such as unix:///var/run/docker.sock (also DOCKER_HOST, or the Docker context)"},
@@ -246,8 +248,8 @@ func (c Config) check() error {
 	if c.LogDays < 0 || c.LogTotalMB < 0 || c.LogStreamMB < 16 {
 		return fmt.Errorf("log-days and log-total-mb must not be under 0, nor log-stream-mb under 16")
 	}
-	if c.EndpointStartup <= 0 || c.InvokeTimeout <= 0 || c.InvokeMB < 1 || c.InvokeWaiting < 0 || c.DrainTime < 0 || c.WakeWait < 0 || c.WarmTime < 0 || c.KeepAlive <= 0 {
-		return fmt.Errorf("endpoint-startup, invoke-timeout, invoke-mb and keep-alive must be over 0, and invoke-waiting, drain-time, wake-wait and warm-time not under it")
+	if c.EndpointStartup <= 0 || c.InvokeTimeout <= 0 || c.InvokeMB < 1 || c.InvokeWaiting < 0 || c.DrainTime < 0 || c.WakeWait < 0 || c.WarmTime < 0 || c.KeepAlive <= 0 || c.ScalingPeriod <= 0 {
+		return fmt.Errorf("endpoint-startup, invoke-timeout, invoke-mb, keep-alive and scaling-period must be over 0, and invoke-waiting, drain-time, wake-wait and warm-time not under it")
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return fmt.Errorf("tls-cert and tls-key belong together, and one of them is missing")

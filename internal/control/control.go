@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/capacity"
@@ -54,6 +55,9 @@ type Options struct {
 	// WakeWait is how long a request waits for an instance that is on its way, and
 	// KeepAlive how long a variant that may sleep stays awake unused.
 	WakeWait, KeepAlive time.Duration
+	// ScalingPeriod is how often variants that are scaled are measured and decided
+	// upon.
+	ScalingPeriod time.Duration
 
 	Router  *router.Router
 	State   *state.Store
@@ -77,7 +81,10 @@ type Control struct {
 	loop    *reconcile.Loop[resource.Key]
 	runs    *runs
 	hosting *hosting
+	scaling *scaling
 	tokens  tokens
+	// readLoad is readRouter, but in tests.
+	readLoad func(region, endpoint, variant string) (reading, bool)
 }
 
 // New makes a Control. Nothing runs before Run is called, but operations may be.
@@ -91,7 +98,7 @@ func New(ctx context.Context, o Options) (*Control, error) {
 		Options: o,
 		tokens:  tokens{secret: secret},
 	}
-	c.runs, c.hosting = newRuns(), newHosting()
+	c.runs, c.hosting, c.scaling, c.readLoad = newRuns(), newHosting(), newScaling(), c.readRouter
 	c.loop = reconcile.New(reconcile.Options[resource.Key]{
 		Func: c.reconcile,
 		Log:  o.Log,
@@ -128,8 +135,13 @@ func (c *Control) Run(ctx context.Context) error {
 	}
 	cancel := c.State.Watch(func(keys []resource.Key) {
 		for _, k := range keys {
-			if k.Kind == resource.KindTransformJob || k.Kind == resource.KindEndpoint {
+			switch k.Kind {
+			case resource.KindTransformJob, resource.KindEndpoint:
 				c.loop.Add(k.Folded())
+			case resource.KindScalableTarget: // its endpoint goes by it
+				if name, _, ok := resource.ParseScalableName(k.Name); ok {
+					c.loop.Add(resource.Key{Region: k.Region, Kind: resource.KindEndpoint, Name: name}.Folded())
+				}
 			}
 		}
 	})
@@ -147,7 +159,10 @@ func (c *Control) Run(ctx context.Context) error {
 	for _, k := range endpoints {
 		c.loop.Add(k)
 	}
+	var scaler sync.WaitGroup
+	scaler.Go(func() { c.scale(ctx) })
 	c.loop.Run(ctx)
+	scaler.Wait()
 	c.hosting.end()
 	c.runs.shutdown()
 	c.hosting.shutdown()

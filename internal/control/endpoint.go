@@ -153,38 +153,43 @@ type WeightAndCapacity struct {
 // another configuration (CP-52).
 func (c *Control) UpdateEndpointWeightsAndCapacities(ctx context.Context, key resource.Key, wanted []WeightAndCapacity) (arn string, err error) {
 	return c.changeEndpoint(ctx, key, func(_ *state.Tx, e resource.Endpoint) (resource.EndpointEvent, error) {
-		if e.Current == nil {
-			return nil, fault.New(fault.Invalid, "The endpoint %q serves nothing yet.", c.ARN(e.Key))
-		}
-		var ask resource.ScaleAsked
-		var seen []string
-		for _, w := range wanted {
-			if slices.Contains(seen, w.Variant) {
-				return nil, fault.New(fault.Invalid, "The variant name %q was non-unique within the request.", w.Variant)
-			}
-			seen = append(seen, w.Variant)
-			v := e.Current.Find(w.Variant)
-			if v == nil {
-				return nil, fault.New(fault.Invalid, "The variant name(s) %q is/are not present within endpoint configuration %q.", w.Variant, e.Current.ConfigName)
-			}
-			next := *v
-			if w.Weight != nil {
-				next.Weight = *w.Weight
-			}
-			if w.Count != nil {
-				next.Count = *w.Count
-			}
-			ask.Variants = append(ask.Variants, next)
-		}
-		after := *e.Current
-		after.Variants = slices.Clone(after.Variants)
-		for _, v := range ask.Variants {
-			if have := after.Find(v.Name); have != nil {
-				have.Count = v.Count
-			}
-		}
-		return ask, c.checkFleet(after)
+		return c.scaleAsk(e, wanted)
 	})
+}
+
+// scaleAsk makes the event of other weights and counts, or says why they cannot be.
+func (c *Control) scaleAsk(e resource.Endpoint, wanted []WeightAndCapacity) (resource.EndpointEvent, error) {
+	if e.Current == nil {
+		return nil, fault.New(fault.Invalid, "The endpoint %q serves nothing yet.", c.ARN(e.Key))
+	}
+	var ask resource.ScaleAsked
+	var seen []string
+	for _, w := range wanted {
+		if slices.Contains(seen, w.Variant) {
+			return nil, fault.New(fault.Invalid, "The variant name %q was non-unique within the request.", w.Variant)
+		}
+		seen = append(seen, w.Variant)
+		v := e.Current.Find(w.Variant)
+		if v == nil {
+			return nil, fault.New(fault.Invalid, "The variant name(s) %q is/are not present within endpoint configuration %q.", w.Variant, e.Current.ConfigName)
+		}
+		next := *v
+		if w.Weight != nil {
+			next.Weight = *w.Weight
+		}
+		if w.Count != nil {
+			next.Count = *w.Count
+		}
+		ask.Variants = append(ask.Variants, next)
+	}
+	after := *e.Current
+	after.Variants = slices.Clone(after.Variants)
+	for _, v := range ask.Variants {
+		if have := after.Find(v.Name); have != nil {
+			have.Count = v.Count
+		}
+	}
+	return ask, c.checkFleet(after)
 }
 
 // DeleteEndpoint begins the end of an endpoint (CP-54); force does in any status.

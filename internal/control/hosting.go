@@ -118,16 +118,18 @@ func (o *host) observe() endpoint.Observation {
 // reconcileEndpoint looks at one endpoint and does what Plan says. It never waits
 // for an instance: what instances do comes back as a new look at their endpoint.
 func (c *Control) reconcileEndpoint(ctx context.Context, key resource.Key) (again time.Duration, err error) {
-	e, _, err := c.DescribeEndpoint(ctx, key)
+	e, targets, err := c.endpointAndTargets(ctx, key)
 	o := c.hosting.of(key)
 	if fault.Is(err, fault.NotFound) {
 		c.hosting.forget(key)
+		c.scaling.set(key, nil)
 		c.publish(key, nil)
 		return 0, nil
 	}
 	if err != nil {
 		return 0, err
 	}
+	c.scaling.set(key, c.rules(e, targets))
 	o.mu.Lock()
 	seen := o.observe()
 	seen.Guard = o.guarded(e)
@@ -142,6 +144,7 @@ func (c *Control) reconcileEndpoint(ctx context.Context, key resource.Key) (agai
 	}
 	if d.Remove {
 		c.hosting.forget(key)
+		c.scaling.set(key, nil)
 		c.publish(key, nil)
 		return 0, nil
 	}
@@ -207,6 +210,9 @@ func (c *Control) commit(ctx context.Context, e resource.Endpoint, d endpoint.De
 			return fault.New(fault.Conflict, "the endpoint was changed in the meantime")
 		}
 		if d.Remove {
+			if err := dropTargets(tx, e, nil); err != nil {
+				return err
+			}
 			return tx.DeleteEndpoint(e.Key)
 		}
 		for _, ev := range events {
@@ -216,6 +222,9 @@ func (c *Control) commit(ctx context.Context, e resource.Endpoint, d endpoint.De
 			if now, err = tx.Endpoint(e.Key); err != nil {
 				return err
 			}
+		}
+		if _, ok := d.Event.(resource.Deployed); ok {
+			return dropTargets(tx, now, now.Current)
 		}
 		return nil
 	})
@@ -296,9 +305,17 @@ func (h *hosting) releaseAll(c *Control) {
 // instances are back (EP-4), and requests wait for these meanwhile.
 func (c *Control) resumeHosting(ctx context.Context) error {
 	var all []resource.Endpoint
+	targets := map[resource.Key][]resource.ScalableTarget{}
 	err := c.State.View(ctx, func(tx *state.Tx) error {
 		keys, err := tx.EndpointKeys()
-		for _, k := range keys {
+		for i, k := range keys {
+			if i == 0 || k.Region != keys[i-1].Region {
+				err = errors.Join(err, tx.EachScalableTarget(k.Region, "", func(t resource.ScalableTarget) bool {
+					of := resource.Key{Region: k.Region, Kind: resource.KindEndpoint, Name: t.Endpoint}.Folded()
+					targets[of] = append(targets[of], t)
+					return true
+				}))
+			}
 			e, lerr := tx.Endpoint(k)
 			if lerr != nil {
 				return errors.Join(err, lerr)
@@ -321,6 +338,7 @@ func (c *Control) resumeHosting(ctx context.Context) error {
 			e.Status = resource.EndpointSystemUpdating
 		}
 		key := e.Key.Folded()
+		c.scaling.set(key, c.rules(e, targets[key]))
 		o := c.hosting.of(key)
 		o.mu.Lock()
 		o.fresh = false

@@ -92,7 +92,7 @@ func (c *Control) routeVariant(e resource.Endpoint, f *resource.Fleet, v *resour
 			out.Instances = append(out.Instances, u.in)
 		}
 	}
-	if sleeps(e, config) && v.Count == 0 {
+	if c.sleeps(e, config) && v.Count == 0 {
 		out.WakeWait = c.WakeWait
 		key, variant := e.Key, v.Name
 		out.Wake = func() { c.wake(key, variant) }
@@ -127,8 +127,18 @@ func lend(all []*router.Variant) []*router.Variant {
 	return all
 }
 
-// sleeps reports whether a variant may have no instance while nobody asks it.
-func sleeps(e resource.Endpoint, v resource.ProductionVariant) bool {
+// sleeps reports whether a variant may have no instance while nobody asks it. Of one
+// that is registered for scaling its limits say so.
+func (c *Control) sleeps(e resource.Endpoint, v resource.ProductionVariant) bool {
+	if rule, ok := c.scaling.registered(e.Key, v.Name); ok {
+		return rule.Min == 0
+	}
+	return dozes(e, v)
+}
+
+// dozes reports whether a variant is put to sleep when it was idle for its
+// keep-alive.
+func dozes(e resource.Endpoint, v resource.ProductionVariant) bool {
 	switch {
 	case v.Serverless != nil:
 		return v.Serverless.Provisioned == 0
@@ -181,7 +191,7 @@ func (c *Control) lookAgain(e resource.Endpoint, o *host, d endpoint.Decision) t
 	}
 	for _, v := range e.Current.Variants {
 		config, _ := e.Current.Config.Variant(v.Name)
-		if v.Count == 0 || !sleeps(e, config) {
+		if _, scaled := c.scaling.registered(e.Key, v.Name); v.Count == 0 || scaled || !dozes(e, config) {
 			continue
 		}
 		left := c.idleLeft(e, o, v.Name)

@@ -73,7 +73,8 @@ func startWith(t *testing.T, data string, edit func(*Options)) *Daemon {
 	return d
 }
 
-// call makes an unsigned request for an operation and gives its answer.
+// call makes an unsigned request for an operation and gives its answer. One of another
+// service than SageMaker has its target before a point.
 func call(t *testing.T, d *Daemon, operation string, in any) (status int, out map[string]any) {
 	t.Helper()
 	body, err := json.Marshal(in)
@@ -84,7 +85,10 @@ func call(t *testing.T, d *Daemon, operation string, in any) (status int, out ma
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("X-Amz-Target", "SageMaker."+operation)
+	if !strings.Contains(operation, ".") {
+		operation = "SageMaker." + operation
+	}
+	req.Header.Set("X-Amz-Target", operation)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

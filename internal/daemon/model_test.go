@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // testModel is a model server whose behaviour is chosen by the variable MODE:
@@ -70,6 +71,9 @@ func misbehave(mode string, w http.ResponseWriter, r *http.Request) {
 	case "suffix": // what this container adds, what it was sent, and under which type
 		w.Header().Set("Content-Type", "application/x-"+os.Getenv("NAME"))
 		fmt.Fprintf(w, "%s>%s(%s)", bytes.TrimSpace(body), os.Getenv("NAME"), r.Header.Get("Content-Type"))
+	case "slow": // as long as it takes to count requests under way
+		time.Sleep(20 * time.Millisecond)
+		w.Write(body)
 	case "pid":
 		fmt.Fprint(w, os.Getpid())
 	case "gate":

@@ -61,12 +61,14 @@ var levels = map[string]int{
 	"internal/instance":            2,
 	"internal/wire":                2,
 	"internal/wire/cwlogs":         3,
+	"internal/wire/autoscaling":    3,
 	"internal/wire/wiretest":       3,
 	"internal/s3api":               3,
 	"internal/modelcache":          2,
 	"internal/fleet":               3,
 	"internal/transform":           3,
 	"internal/endpoint":            2,
+	"internal/autoscale":           2,
 	"internal/router":              4,
 	"internal/control":             5,
 	"internal/api":                 6,
@@ -86,8 +88,9 @@ var only = map[string]struct {
 }{
 	"internal/transform": {[]string{"internal/fault", "internal/record", "internal/resource", "internal/objstore"}, "the engine knows neither adapters nor the database nor HTTP"},
 	"internal/record":    {nil, "cutting and packing is pure"},
+	"internal/autoscale": {[]string{"internal/resource"}, "how many instances is decided without knowing what runs"},
 	"internal/capacity":  {[]string{"internal/fault", "internal/instancetype"}, "who may run is decided without knowing what runs"},
-	"internal/control":   {[]string{"internal/fault", "internal/capacity", "internal/instancetype", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/router", "internal/keyring", "internal/volume"}, "control knows seams, not adapters, and no wire shapes"},
+	"internal/control":   {[]string{"internal/fault", "internal/capacity", "internal/instancetype", "internal/fleet", "internal/driver", "internal/instance", "internal/joblog", "internal/objstore", "internal/reconcile", "internal/resource", "internal/state", "internal/transform", "internal/endpoint", "internal/autoscale", "internal/router", "internal/keyring", "internal/volume"}, "control knows seams, not adapters, and no wire shapes"},
 	"internal/policy":    {[]string{"internal/fault"}, "a decision is pure"},
 }
 

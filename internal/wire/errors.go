@@ -65,6 +65,9 @@ type Error struct {
 	Code    Code
 	Message string
 	Status  int // the HTTP status
+	// Declared says that the model of a service beside SageMaker declares the code,
+	// with a member Message (CP-90).
+	Declared bool
 
 	cause error
 }
@@ -90,7 +93,7 @@ func (e *Error) Unwrap() error { return e.cause }
 func (e *Error) Body() []byte {
 	b := append([]byte(nil), `{"__type":`...)
 	b = appendString(b, string(e.Code))
-	if e.Code.modelled() {
+	if e.Code.modelled() || e.Declared {
 		b = append(b, `,"Message":`...)
 		b = appendString(b, e.Message)
 	}

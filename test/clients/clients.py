@@ -28,7 +28,7 @@ ACCOUNT = "000000000000"
 def client(service, url=URL, **kw):
     config = botocore.config.Config(parameter_validation=False, s3={"addressing_style": "path"}, retries={"max_attempts": 0})
     c = boto3.client(service, endpoint_url=url, config=config, **kw)
-    if service in ("sagemaker", "kms"):
+    if service in ("sagemaker", "kms", "application-autoscaling"):
         c.meta.events.register("after-call.%s.*" % service, validate)
     return c
 

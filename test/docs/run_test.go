@@ -121,7 +121,7 @@ func runPage(t *testing.T, page string, term *terminal, missed *notRun) {
 }
 
 // usesAWS finds commands of the AWS CLI.
-var usesAWS = regexp.MustCompile(`(?m)^\s*aws (s3|sagemaker|logs) `)
+var usesAWS = regexp.MustCompile(`(?m)^\s*aws (s3|sagemaker|logs|application-autoscaling) `)
 
 // reason says why a block cannot be run, or "".
 func (term *terminal) reason(b block) string {

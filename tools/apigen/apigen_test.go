@@ -60,9 +60,9 @@ func TestLaterOperationsGenerate(t *testing.T) {
 			"UpdateInferenceComponent", "UpdateInferenceComponentRuntimeConfig", "DeleteInferenceComponent",
 		), []string{"type InferenceComponentSpecification struct", "*float32"}},
 		{service{
-			name: "Application Auto Scaling", folder: "autoscaling", model: "models/apis/application-autoscaling/2016-02-06/api-2.json", invalid: "ValidationException",
-			served: []string{"RegisterScalableTarget", "DescribeScalableTargets", "DeregisterScalableTarget", "PutScalingPolicy", "DescribeScalingPolicies", "DeleteScalingPolicy", "DescribeScalingActivities"},
-		}, []string{"package autoscaling", `Target:  "AnyScaleFrontendService"`, "TargetTrackingScalingPolicyConfiguration struct", "ObjectNotFoundException"}},
+			name: "Resource Groups Tagging API", folder: "tagging", model: "models/apis/resourcegroupstaggingapi/2017-01-26/api-2.json", invalid: "InvalidParameterException",
+			served: []string{"GetResources", "TagResources", "UntagResources"},
+		}, []string{"package tagging", `Target:  "ResourceGroupsTaggingAPI_20170126"`, "ResourceTagMapping struct", "PaginationTokenExpiredException"}},
 	} {
 		t.Run(tt.s.name, func(t *testing.T) {
 			files, err := generate(read(t, tt.s.model), tt.s, "test")

@@ -141,6 +141,13 @@ func (m *model) applyOverlay(o overlay) error {
 		}
 		s.Min = bound(low)
 	}
+	for name, high := range o.maxima {
+		s := m.Shapes[name]
+		if s == nil || s.Max != nil {
+			return fmt.Errorf("overlay: the maximum of %s has no shape or is in the model already", name)
+		}
+		s.Max = bound(high)
+	}
 	for name, p := range o.patterns {
 		if m.Shapes[name] == nil || m.Shapes[name].Pattern == p {
 			return fmt.Errorf("overlay: pattern of %s has no shape or is in the model already", name)

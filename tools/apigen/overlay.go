@@ -10,6 +10,7 @@ type overlay struct {
 	members  map[string][]member    // members that structures got, in order
 	after    map[string]string      // "Structure.Member" of members that are not at the end: behind which
 	minima   map[string]string      // lower bounds that changed
+	maxima   map[string]string      // upper bounds of ours, where a model bounds nothing that a pattern is matched with
 	enums    map[string][]insertion // values that enums got
 	patterns map[string]string      // patterns that changed, without anchors
 	ops      []string               // operations that the file does not have: names only

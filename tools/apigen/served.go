@@ -5,7 +5,7 @@ package main
 // input and output reach. To serve one more operation, add its name here, run
 // go generate ./internal/wire, and let the generator say what is missing.
 var served = struct {
-	sageMaker, cloudWatchLogs, kms []string
+	sageMaker, cloudWatchLogs, kms, autoScaling []string
 }{
 	sageMaker: []string{
 		"AddTags",
@@ -62,5 +62,14 @@ var served = struct {
 		"TagResource",
 		"UntagResource",
 		"UpdateAlias",
+	},
+	autoScaling: []string{
+		"DeleteScalingPolicy",
+		"DeregisterScalableTarget",
+		"DescribeScalableTargets",
+		"DescribeScalingActivities",
+		"DescribeScalingPolicies",
+		"PutScalingPolicy",
+		"RegisterScalableTarget",
 	},
 }

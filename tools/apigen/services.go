@@ -39,6 +39,14 @@ var services = []service{
 		served:  served.kms,
 		overlay: kmsOverlay,
 	},
+	{
+		name:    "Application Auto Scaling",
+		folder:  "autoscaling",
+		model:   "models/apis/application-autoscaling/2016-02-06/api-2.json",
+		invalid: "ValidationException",
+		served:  served.autoScaling,
+		overlay: autoScalingOverlay,
+	},
 }
 
 // inWire says that the service is generated into package wire itself.
