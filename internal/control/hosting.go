@@ -43,6 +43,7 @@ type host struct {
 	retryAt    map[endpoint.Group]time.Time
 	reasons    map[endpoint.Group]string // of the last failure
 	used       map[string]usage          // by variant: when it was last seen in use
+	published  string                    // the routeMark of what the routing table has
 }
 
 // unit is one instance of an endpoint.
@@ -165,7 +166,7 @@ func (c *Control) reconcileEndpoint(ctx context.Context, key resource.Key) (agai
 	if e, _, err = c.DescribeEndpoint(ctx, key); err != nil {
 		return 0, err
 	}
-	c.publish(key, c.route(e, o))
+	c.publishLook(key, e, o)
 	for _, id := range d.Stop {
 		c.stopUnit(key, o, id)
 	}
@@ -320,9 +321,7 @@ func (c *Control) resumeHosting(ctx context.Context) error {
 			if lerr != nil {
 				return errors.Join(err, lerr)
 			}
-			if len(e.Instances) > 0 || e.Current != nil {
-				all = append(all, e)
-			}
+			all = append(all, e)
 		}
 		return err
 	})
@@ -343,7 +342,7 @@ func (c *Control) resumeHosting(ctx context.Context) error {
 		o.mu.Lock()
 		o.fresh = false
 		o.mu.Unlock()
-		c.hosting.tables[key] = c.route(e, o)
+		c.hosting.tables[key], o.published = c.route(e, o), o.routeMark(e)
 	}
 	c.publish(resource.Key{}, nil)
 	return nil

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sagebrush-ml/sagebrush/internal/endpoint"
@@ -24,6 +26,34 @@ func (c *Control) publish(key resource.Key, e *router.Endpoint) {
 		all = append(all, one)
 	}
 	c.Router.Publish(router.NewTable(all))
+}
+
+// publishLook publishes an endpoint as a look has found it. A look that found nothing
+// new publishes nothing: each table holds all endpoints.
+func (c *Control) publishLook(key resource.Key, e resource.Endpoint, o *host) {
+	mark := o.routeMark(e)
+	o.mu.Lock()
+	same := o.published == mark
+	o.published = mark
+	o.mu.Unlock()
+	if !same {
+		c.publish(key, c.route(e, o))
+	}
+}
+
+// routeMark tells whether route would give something else: it looks at the row, its
+// tags and which instances are ready.
+func (o *host) routeMark(e resource.Endpoint) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var ready []string
+	for id, u := range o.units {
+		if u.state == endpoint.Ready {
+			ready = append(ready, id)
+		}
+	}
+	slices.Sort(ready)
+	return fmt.Sprint(e.Rev, e.TagValue(keepAliveTag), ready)
 }
 
 // route is an endpoint as requests see it now.
