@@ -136,6 +136,12 @@ func (c *Control) reconcileEndpoint(ctx context.Context, key resource.Key) (agai
 	seen.Guard = o.guarded(e)
 	o.mu.Unlock()
 	d := endpoint.Plan(e, seen, c.Now())
+	if d.Remove { // before the row goes: a crash must not leave a queue to the next of the name
+		c.publish(key, nil)
+		if err := c.Router.Forget(ctx, key.Region, key.Name); err != nil {
+			return 0, err
+		}
+	}
 	ordered, err := c.commit(ctx, e, d)
 	if fault.Is(err, fault.Conflict) {
 		return time.Millisecond, nil // somebody else wrote: look at what it is now
@@ -146,7 +152,6 @@ func (c *Control) reconcileEndpoint(ctx context.Context, key resource.Key) (agai
 	if d.Remove {
 		c.hosting.forget(key)
 		c.scaling.set(key, nil)
-		c.publish(key, nil)
 		return 0, nil
 	}
 	o.mu.Lock()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sagebrush-ml/sagebrush/internal/state"
 )
 
 // invoke sends one request to an endpoint.
@@ -98,6 +100,31 @@ func TestEndpointLife(t *testing.T) {
 	status(t, d, "plain", "gone")
 	if resp, answer := invoke(t, d, "plain", "x", nil); resp.StatusCode != 400 || !strings.Contains(answer, "Endpoint plain of account 000000000000 not found.") {
 		t.Errorf("%d %s", resp.StatusCode, answer)
+	}
+}
+
+// RT-20: the queue of an endpoint ends with it, and is not left to the next of its name.
+func TestDeletedQueue(t *testing.T) {
+	t.Parallel()
+	d := start(t, t.TempDir(), withModel)
+	hosted(t, d, "queued", 1)
+	store := d.control.State
+	if err := store.Update(t.Context(), func(tx *state.Tx) error {
+		_, err := tx.AddAsync(state.AsyncInvocation{Region: "us-east-1", Endpoint: "queued", InputLocation: "s3://bucket/in", Created: time.Now()})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	must(t, d, "DeleteEndpoint", map[string]any{"EndpointName": "queued"})
+	status(t, d, "queued", "gone")
+	if err := store.View(t.Context(), func(tx *state.Tx) error {
+		left, err := tx.AsyncBacklog("us-east-1", "queued")
+		if left.Count != 0 {
+			t.Errorf("%d invocations are left", left.Count)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 
