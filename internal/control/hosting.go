@@ -347,7 +347,7 @@ func (c *Control) resumeHosting(ctx context.Context) error {
 		o.mu.Lock()
 		o.fresh = false
 		o.mu.Unlock()
-		c.hosting.tables[key], o.published = c.route(e, o), o.routeMark(e)
+		c.hosting.tables[key], o.published = c.route(e, o), c.routeMark(e, o)
 	}
 	c.publish(resource.Key{}, nil)
 	return nil

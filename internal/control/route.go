@@ -31,7 +31,7 @@ func (c *Control) publish(key resource.Key, e *router.Endpoint) {
 // publishLook publishes an endpoint as a look has found it. A look that found nothing
 // new publishes nothing: each table holds all endpoints.
 func (c *Control) publishLook(key resource.Key, e resource.Endpoint, o *host) {
-	mark := o.routeMark(e)
+	mark := c.routeMark(e, o)
 	o.mu.Lock()
 	same := o.published == mark
 	o.published = mark
@@ -42,8 +42,16 @@ func (c *Control) publishLook(key resource.Key, e resource.Endpoint, o *host) {
 }
 
 // routeMark tells whether route would give something else: it looks at the row, its
-// tags and which instances are ready.
-func (o *host) routeMark(e resource.Endpoint) string {
+// tags, which instances are ready, and which variants may sleep.
+func (c *Control) routeMark(e resource.Endpoint, o *host) string {
+	var sleepers []string
+	if e.Current != nil {
+		for _, v := range e.Current.Variants {
+			if c.sleeps(e, configOf(e.Current.Config, v.Name)) {
+				sleepers = append(sleepers, v.Name)
+			}
+		}
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var ready []string
@@ -53,7 +61,7 @@ func (o *host) routeMark(e resource.Endpoint) string {
 		}
 	}
 	slices.Sort(ready)
-	return fmt.Sprint(e.Rev, e.TagValue(keepAliveTag), ready)
+	return fmt.Sprint(e.Rev, e.TagValue(keepAliveTag), ready, sleepers)
 }
 
 // route is an endpoint as requests see it now.

@@ -227,6 +227,36 @@ func TestScalerGoesIn(t *testing.T) {
 	})
 }
 
+// A minimum of 0 reaches the routing table although nothing else of the endpoint has
+// changed: its variant can be woken from then on.
+func TestMinimumReachesRoutes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newScaledWorld(t, resource.ProductionVariant{InstanceType: "ml.m5.large"})
+		w.apply(resource.Resized{Variant: "v", Count: 0})
+		wakes := func() bool {
+			e, _, err := w.DescribeEndpoint(t.Context(), endpointE)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := endpointE.Folded()
+			w.publishLook(key, e, w.hosting.of(key))
+			return w.Router.Find("r", "E").Variants[0].Wake != nil
+		}
+		if wakes() {
+			t.Error("a variant that was scaled to zero by hand is woken")
+		}
+		w.register(0, 2)
+		if !wakes() {
+			t.Error("a variant with a minimum of 0 is not woken")
+		}
+		w.register(1, 2)
+		if wakes() {
+			t.Error("a variant with a minimum of 1 is woken")
+		}
+	})
+}
+
 // A scaler that finds no room takes what there is, says so, and tries again later.
 func TestScalerWithoutRoom(t *testing.T) {
 	t.Parallel()
