@@ -11,8 +11,9 @@ import (
 )
 
 // Copy makes an object of the bytes of another, or gives the same object new
-// attributes. It is encrypted as it is asked for, however its source is. The copy
-// has the ETag of its source where that stands for bytes that the store wrote.
+// attributes. It is encrypted as it is asked for, else as its bucket says, else as
+// its source is, so that a copy shows nothing that the source does not. The copy has
+// the ETag of its source where that stands for bytes that the store wrote.
 func (s *Store) Copy(ctx context.Context, from, to objstore.Ref, a Attrs) (Object, error) {
 	f, fi, err := s.openObject(from)
 	if err != nil {
@@ -22,6 +23,12 @@ func (s *Store) Copy(ctx context.Context, from, to objstore.Ref, a Attrs) (Objec
 	src, err := s.describe(from, f, fi, true)
 	if err != nil {
 		return Object{}, failed(from, "reading", err)
+	}
+	if a.Encryption, err = s.encryptionFor(ctx, to.Bucket, a.Encryption); err != nil {
+		return Object{}, err
+	}
+	if a.Encryption.Algorithm == Unencrypted {
+		a.Encryption = src.Encryption
 	}
 	w, err := s.NewWriter(ctx, to, a)
 	if err != nil {

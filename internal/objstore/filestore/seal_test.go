@@ -190,13 +190,13 @@ func TestCopyEncrypts(t *testing.T) {
 	v.write(t, "sealed", []byte(secret), v.kms())
 	for _, tt := range []struct {
 		from, to string
-		e        Encryption
+		e, want  Encryption
 	}{
-		{"plain", "p-p", Encryption{}}, {"plain", "p-s", v.kms()}, {"sealed", "s-p", Encryption{}},
-		{"sealed", "s-s", other}, {"sealed", "sealed", other}, {"p-s", "p-s", Encryption{}},
+		{"plain", "p-p", Encryption{}, Encryption{}}, {"plain", "p-s", v.kms(), v.kms()}, {"sealed", "s-p", Encryption{}, v.kms()},
+		{"sealed", "s-s", other, other}, {"sealed", "sealed", other, other}, {"s-s", "s-s2", Encryption{}, other},
 	} {
 		o, err := v.Copy(t.Context(), at(tt.from), at(tt.to), Attrs{Encryption: tt.e})
-		if err != nil || o.Encryption != tt.e || v.encrypted(t, tt.to) != tt.e || o.Size != int64(len(secret)) {
+		if err != nil || o.Encryption != tt.want || v.encrypted(t, tt.to) != tt.want || o.Size != int64(len(secret)) {
 			t.Errorf("%s to %s is %+v, %v", tt.from, tt.to, o, err)
 		}
 		if same := o.ETag == plain.ETag; same != (tt.to == "p-p") {
