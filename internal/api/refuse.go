@@ -91,7 +91,6 @@ func refuseJob(in *wire.CreateTransformJobInput) error {
 	}
 	r.add(in.DataCaptureConfig != nil, "DataCaptureConfig")
 	r.add(in.ExperimentConfig != nil, "ExperimentConfig")
-	r.add(value(in.TransformOutput.KmsKeyId) != "", "TransformOutput.KmsKeyId")
 	r.add(in.TransformResources.TransformAmiVersion != nil, "TransformResources.TransformAmiVersion")
 	return r.err("CreateTransformJob")
 }
@@ -103,11 +102,7 @@ func refuseEndpointConfig(in *wire.CreateEndpointConfigInput) error {
 	r.add(in.VpcConfig != nil, "VpcConfig")
 	r.add(value(in.EnableNetworkIsolation), "EnableNetworkIsolation")
 	r.add(in.MetricsConfig != nil, "MetricsConfig")
-	if c := in.DataCaptureConfig; c != nil {
-		r.add(value(c.KmsKeyId) != "", "DataCaptureConfig.KmsKeyId")
-	}
 	if a := in.AsyncInferenceConfig; a != nil && a.OutputConfig != nil {
-		r.add(value(a.OutputConfig.KmsKeyId) != "", "AsyncInferenceConfig.OutputConfig.KmsKeyId")
 		r.add(a.OutputConfig.NotificationConfig != nil, "AsyncInferenceConfig.OutputConfig.NotificationConfig")
 	}
 	for i := range in.ProductionVariants {

@@ -269,7 +269,7 @@ func (x *execution) serve(ctx context.Context, i int, in *fleet.Instance, log *j
 	}
 	var unanswered atomic.Bool
 	r := transform.NewRunner(transform.Options{
-		Settings: settings, Store: x.Objects, Output: x.output, Invokers: invokers,
+		Settings: settings, Store: x.Objects, Output: x.output, OutputKey: x.objectKey(x.job.Region, x.job.Spec.Output.KmsKeyID), Invokers: invokers,
 		Dead: in.Exited(), Scratch: scratch, Progress: x.progress,
 		Report: func(o transform.Outcome) {
 			x.report(o, log)

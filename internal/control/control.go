@@ -67,8 +67,11 @@ type Options struct {
 	Logs  *joblog.Dir
 	// Keys are the keys that VolumeKmsKeyId and its like name, and Volumes makes what
 	// they are for.
-	Keys    keyring.Keyring
-	Volumes *volume.Host
+	Keys keyring.Keyring
+	// ObjectKeys are the keys under which Objects encrypts; nil where these are
+	// another service's, which looks for itself when it is written to.
+	ObjectKeys keyring.Keyring
+	Volumes    *volume.Host
 	// Work is an absolute folder for what running jobs need on disk.
 	Work string
 	Log  *slog.Logger

@@ -25,6 +25,9 @@ func (c *Control) CreateEndpointConfig(ctx context.Context, key resource.Key, sp
 	if err := c.checkVolume(ctx, key.Region, "KmsKeyId", spec.KmsKeyID, types...); err != nil { // CP-40
 		return "", err
 	}
+	if err := c.checkObjectKeys(ctx, key.Region, spec); err != nil {
+		return "", err
+	}
 	now := c.Now()
 	config := resource.EndpointConfig{Meta: resource.Meta{Key: key, Created: now, Modified: now, Tags: tags}, Spec: spec}
 	err = c.State.Update(ctx, func(tx *state.Tx) error {
@@ -39,6 +42,19 @@ func (c *Control) CreateEndpointConfig(ctx context.Context, key resource.Key, sp
 		return "", fault.New(fault.Exists, "Cannot create already existing endpoint configuration %q.", c.ARN(key)) // CP-42
 	}
 	return c.ARN(key), err
+}
+
+// checkObjectKeys refuses keys of captured data and of answers that cannot be used.
+func (c *Control) checkObjectKeys(ctx context.Context, region string, s resource.EndpointConfigSpec) error {
+	if s.Capture != nil {
+		if err := checkKey(ctx, c.ObjectKeys, region, "DataCaptureConfig.KmsKeyId", s.Capture.KmsKeyID); err != nil {
+			return err
+		}
+	}
+	if s.Async != nil {
+		return checkKey(ctx, c.ObjectKeys, region, "AsyncInferenceConfig.OutputConfig.KmsKeyId", s.Async.KmsKeyID)
+	}
+	return nil
 }
 
 func allVariants(s resource.EndpointConfigSpec) []resource.ProductionVariant {

@@ -14,11 +14,11 @@ import (
 )
 
 // checkKey refuses a key that cannot be used now, with the key service's words.
-func (c *Control) checkKey(ctx context.Context, region, member, name string) error {
-	if name == "" {
+func checkKey(ctx context.Context, keys keyring.Keyring, region, member, name string) error {
+	if name == "" || keys == nil {
 		return nil
 	}
-	key, err := c.Keys.Describe(ctx, keyring.ID{Region: region, Name: name})
+	key, err := keys.Describe(ctx, keyring.ID{Region: region, Name: name})
 	if err == nil {
 		err = key.Usable()
 	}
@@ -40,10 +40,23 @@ func (c *Control) checkVolume(ctx context.Context, region, member, name string, 
 			return fault.New(fault.Invalid, "Invalid %s: instances of type %s have local NVMe disks, which they encrypt with a key in hardware, and take no key for them. Leave %s out, or use another instance type.", member, n, member)
 		}
 	}
-	if err := c.checkKey(ctx, region, member, name); err != nil {
+	if err := checkKey(ctx, c.Keys, region, member, name); err != nil {
 		return err
 	}
 	return c.Volumes.Check()
+}
+
+// objectKey names a key to the store of objects, which has one region for all: an
+// id or an alias of a request's region becomes an ARN.
+func (c *Control) objectKey(region, name string) string {
+	if name == "" || c.ObjectKeys == nil {
+		return name
+	}
+	ref, err := keyring.ID{Region: region, Name: name}.Parse(c.Account)
+	if err != nil { // of another account: the key service may know better
+		return name
+	}
+	return ref.ARN(c.Account)
 }
 
 // openVolume makes the volume that a key asks for; nil without a key.

@@ -95,9 +95,15 @@ func (c *Control) route(e resource.Endpoint, o *host) *router.Endpoint {
 			r.Shadows = append(r.Shadows, c.routeVariant(e, f, &f.Shadows[i], o, 1))
 		}
 		if f.Config.Capture != nil && f.Config.Capture.Enabled {
-			r.Capture = f.Config.Capture
+			keyed := *f.Config.Capture
+			keyed.KmsKeyID = c.objectKey(e.Region, keyed.KmsKeyID)
+			r.Capture = &keyed
 		}
-		r.Async = f.Config.Async
+		if f.Config.Async != nil {
+			keyed := *f.Config.Async
+			keyed.KmsKeyID = c.objectKey(e.Region, keyed.KmsKeyID)
+			r.Async = &keyed
+		}
 	}
 	return r
 }

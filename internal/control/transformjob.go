@@ -36,6 +36,9 @@ func (c *Control) CreateTransformJob(ctx context.Context, key resource.Key, spec
 	if model.Spec.MultiModel() || model.Spec.Direct {
 		return "", fault.New(fault.Invalid, "The model %q cannot be used in a transform job: Mode MultiModel and InferenceExecutionConfig Mode Direct are for endpoints, whose callers choose the model or the container.", c.ARN(modelKey))
 	}
+	if err := checkKey(ctx, c.ObjectKeys, key.Region, "TransformOutput.KmsKeyId", spec.Output.KmsKeyID); err != nil {
+		return "", err
+	}
 	if err := c.checkVolume(ctx, key.Region, "VolumeKmsKeyId", spec.Resources.VolumeKmsKeyID, spec.Resources.InstanceType); err != nil {
 		return "", err
 	}

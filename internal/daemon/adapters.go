@@ -39,7 +39,7 @@ func (d *Daemon) openObjects(ctx context.Context) (objstore.Store, http.Handler,
 		d.closers = append(d.closers, s.Close)
 		return s, nil, nil
 	}
-	s, err := filestore.Open(filepath.Join(d.data, "s3"), filestore.Options{NoSync: c.Ephemeral})
+	s, err := filestore.Open(filepath.Join(d.data, "s3"), filestore.Options{NoSync: c.Ephemeral, Keys: d.keyring, Region: c.Region})
 	if err != nil {
 		return nil, nil, err
 	}

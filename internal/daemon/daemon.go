@@ -145,7 +145,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace, StartupTimeout: c.EndpointStartup, DrainTime: c.DrainTime,
 		InvokeTimeout: c.InvokeTimeout, InvokeBytes: int64(c.InvokeMB) << 20, InvokeWaiting: c.InvokeWaiting,
 		WakeWait: c.WakeWait, KeepAlive: c.KeepAlive, ScalingPeriod: c.ScalingPeriod, WarmTime: c.WarmTime, Router: routes,
-		State: store, Objects: objects, Logs: d.logs, Keys: d.keyring, Volumes: volumes, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
+		State: store, Objects: objects, Logs: d.logs, Keys: d.keyring, ObjectKeys: d.objectKeys(s3 != nil), Volumes: volumes, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
 		Fleet: fleet.New(fleet.Options{
 			Driver: runtimes, Models: models, Remap: remap(c.Remap), Work: filepath.Join(d.data, "work", "instances"),
 			StopGrace: c.StopGrace, Patience: c.RuntimePatience, Log: d.Log, Now: time.Now,

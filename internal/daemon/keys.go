@@ -60,6 +60,16 @@ func (d *Daemon) keyService() *kms.Service {
 	return &kms.Service{Keys: d.keystore, Allow: api.AllowKey(d.keystore)}
 }
 
+// objectKeys are the keys under which objects are encrypted: the server's own in the
+// embedded S3, AWS's in another S3 where these are the server's too, and else nobody
+// knows.
+func (d *Daemon) objectKeys(embedded bool) keyring.Keyring {
+	if embedded || d.Config.KMS == "aws" {
+		return d.keyring
+	}
+	return nil
+}
+
 // openVolumes makes what makes the volumes that VolumeKmsKeyId asks for.
 func (d *Daemon) openVolumes() (*volume.Host, error) {
 	most := int64(d.Config.VolumeMemoryMB) << 20

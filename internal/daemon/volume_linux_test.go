@@ -155,12 +155,7 @@ type gated struct {
 // nothing of the user's own storage.
 func startGated(t *testing.T, choice string) *gated {
 	t.Helper()
-	g := &gated{store: memstore.New("bucket"), gate: filepath.Join(t.TempDir(), "gate"), log: &lockedBuffer{}}
-	for _, name := range []string{g.gate, g.gate + ".open"} {
-		if err := unix.Mkfifo(name, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	g := &gated{store: memstore.New("bucket"), gate: newGate(t), log: &lockedBuffer{}}
 	g.store.Put(objstore.Ref{Bucket: "bucket", Key: "model.tar.gz"}, modelArchive(t, "weights", modelSecret))
 	g.store.Put(objstore.Ref{Bucket: "bucket", Key: "in/a"}, inputSecret+"\n"+inputSecret+" gate\n"+inputSecret+"\n")
 	g.Daemon = startWith(t, t.TempDir(), func(o *Options) {
@@ -169,9 +164,26 @@ func startGated(t *testing.T, choice string) *gated {
 		o.Objects = g.store
 		o.Log = slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})
-	must(t, g.Daemon, "CreateModel", map[string]any{"ModelName": "m", "PrimaryContainer": map[string]any{
-		"Image": "test/model", "ModelDataUrl": "s3://bucket/model.tar.gz", "Environment": map[string]any{"MODE": "gate", "GATE": g.gate}}})
+	must(t, g.Daemon, "CreateModel", g.model())
 	return g
+}
+
+// newGate makes the pipes of a gate.
+func newGate(t *testing.T) string {
+	t.Helper()
+	gate := filepath.Join(t.TempDir(), "gate")
+	for _, name := range []string{gate, gate + ".open"} {
+		if err := unix.Mkfifo(name, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return gate
+}
+
+// model is the request for the model that waits at the gate.
+func (g *gated) model() map[string]any {
+	return map[string]any{"ModelName": "m", "PrimaryContainer": map[string]any{
+		"Image": "test/model", "ModelDataUrl": "s3://bucket/model.tar.gz", "Environment": map[string]any{"MODE": "gate", "GATE": g.gate}}}
 }
 
 // pass waits until a container is at the gate, lets the test look, and opens it.
@@ -208,16 +220,6 @@ func (g *gated) pass(t *testing.T, job string, look func()) {
 	if err := os.WriteFile(g.gate+".open", nil, 0); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// newKey makes a key in the daemon's keystore.
-func newKey(t *testing.T, d *Daemon) keyring.Key {
-	t.Helper()
-	k, err := d.keystore.Create(t.Context(), "us-east-1", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k.Key
 }
 
 func gatedJob(name, key string) map[string]any {
@@ -335,8 +337,7 @@ func TestVolumeKmsKeyIdRefused(t *testing.T) {
 		o.Objects = g.store
 	})
 	g.Daemon, key = one, newKey(t, one)
-	must(t, one, "CreateModel", map[string]any{"ModelName": "m", "PrimaryContainer": map[string]any{
-		"Image": "test/model", "ModelDataUrl": "s3://bucket/model.tar.gz", "Environment": map[string]any{"MODE": "gate", "GATE": g.gate}}})
+	must(t, one, "CreateModel", g.model())
 	must(t, one, "CreateTransformJob", gatedJob("first", ""))
 	g.pass(t, "first", func() {
 		must(t, one, "CreateTransformJob", gatedJob("second", key.ID))
@@ -391,5 +392,44 @@ func (g *gated) gone(t *testing.T, name string) {
 		if code == 400 && len(volumesOf(t, g.Data())) == 0 {
 			return
 		}
+	}
+}
+
+// All of it together, over the embedded S3: with a key for the bucket, for the volume
+// and for the output, the whole data folder shows nothing of the model, the input,
+// the answers and the logs, while the job runs and after it.
+func TestNothingShows(t *testing.T) {
+	t.Parallel()
+	requireVolumes(t, "encrypted")
+	g := &gated{gate: newGate(t), log: &lockedBuffer{}}
+	g.Daemon = startWith(t, t.TempDir(), func(o *Options) {
+		withModel(&o.Config)
+		o.Config.Volumes = "encrypted"
+		o.Log = slog.New(slog.NewTextHandler(g.log, nil))
+	})
+	key := newKey(t, g.Daemon)
+	object(t, g.Daemon, "PUT", "/bucket", nil)
+	encryptBucket(t, g.Daemon, "bucket", key.ARN)
+	object(t, g.Daemon, "PUT", "/bucket/model.tar.gz", []byte(modelArchive(t, "weights", modelSecret)))
+	object(t, g.Daemon, "PUT", "/bucket/in/a", []byte(inputSecret+"\n"+inputSecret+" gate\n"))
+	must(t, g.Daemon, "CreateModel", g.model())
+	in := gatedJob("sealed", key.ARN)
+	in["TransformOutput"].(map[string]any)["KmsKeyId"] = key.ARN
+	must(t, g.Daemon, "CreateTransformJob", in)
+	nothing := func() {
+		t.Helper()
+		for _, secret := range []string{modelSecret, inputSecret} {
+			if files := holding(t, g.Data(), secret); len(files) > 0 || strings.Contains(g.log.String(), secret) {
+				t.Errorf("%q is in %v, or in the log", secret, files)
+			}
+		}
+	}
+	g.pass(t, "sealed", nothing)
+	if end := await(t, g.Daemon, "sealed"); end["TransformJobStatus"] != "Completed" {
+		t.Fatalf("the job ended as %v", end)
+	}
+	nothing()
+	if got := string(object(t, g.Daemon, "GET", "/bucket/out/a.part0001", nil)); got != inputSecret+"\n" {
+		t.Errorf("the answer is %q", got)
 	}
 }

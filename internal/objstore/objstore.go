@@ -78,6 +78,10 @@ type Meta struct {
 	ContentType string
 	// Metadata are S3's x-amz-meta- pairs, keys in lower case without the prefix.
 	Metadata map[string]string
+	// SSEKMSKeyID has the object encrypted (SSE-KMS) under the key of this id, ARN,
+	// alias or alias' ARN; "" is what the bucket says. A Store that cannot is to
+	// refuse, as fault.Unsupported, and one whose key cannot be used as fault.Denied.
+	SSEKMSKeyID string
 }
 
 // Range selects bytes of an object. N < 0 means to the end. A non-empty IfMatch

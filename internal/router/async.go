@@ -111,7 +111,7 @@ func (q *AsyncRequest) invocation(e *Endpoint, now time.Time) state.AsyncInvocat
 	a := state.AsyncInvocation{
 		Region: e.Region, Endpoint: e.Name, InferenceID: id, InputLocation: q.InputLocation, Payload: q.Body,
 		ContentType: q.ContentType, Accept: q.Accept, CustomAttributes: q.CustomAttributes,
-		Created: now, Expires: now.Add(q.TTL), Timeout: q.Timeout,
+		KmsKeyID: e.Async.KmsKeyID, Created: now, Expires: now.Add(q.TTL), Timeout: q.Timeout,
 	}
 	file := q.Filename
 	if file == "" {

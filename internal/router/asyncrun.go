@@ -134,7 +134,7 @@ func (x *asyncRun) write(ctx context.Context, uri string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	w, err := x.r.Objects.Create(ctx, ref, objstore.Meta{ContentType: "application/json"})
+	w, err := x.r.Objects.Create(ctx, ref, objstore.Meta{ContentType: "application/json", SSEKMSKeyID: x.a.KmsKeyID})
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (x *asyncRun) last(ctx context.Context, e *exchange, l leg, h hop, in *inpu
 		}
 	}()
 	begin := func(head instance.Head) (_ io.Writer, err error) {
-		if out, err = x.r.Objects.Create(ctx, ref, objstore.Meta{ContentType: headerValue(head.ContentType)}); err != nil {
+		if out, err = x.r.Objects.Create(ctx, ref, objstore.Meta{ContentType: headerValue(head.ContentType), SSEKMSKeyID: x.a.KmsKeyID}); err != nil {
 			return nil, err
 		}
 		return &limited{w: out, left: asyncMax}, nil

@@ -40,8 +40,8 @@ type capture struct {
 
 // batchKey is what the lines of one object have in common (EP-51).
 type batchKey struct {
-	destination, endpoint, variant string
-	hour                           time.Time
+	destination, key, endpoint, variant string
+	hour                                time.Time
 }
 
 type batch struct {
@@ -79,7 +79,7 @@ func (r *Router) captureAnswer(t *Ticket, q *Request, a *Answer) {
 	if config.Output {
 		one.hasOutput, one.outType, one.output = true, a.ContentType, a.Body
 	}
-	key := batchKey{config.DestinationURI, t.Endpoint.Name, t.Variant.Name, one.at.UTC().Truncate(time.Hour)}
+	key := batchKey{config.DestinationURI, config.KmsKeyID, t.Endpoint.Name, t.Variant.Name, one.at.UTC().Truncate(time.Hour)}
 	if !r.capture.keep(key, one) {
 		t.Variant.rec.captureDropped.Add(1)
 	}
@@ -162,7 +162,7 @@ func (c *capture) writeOne(ctx context.Context, k batchKey, b *batch) error {
 	if err != nil {
 		return err
 	}
-	w, err := c.r.Objects.Create(ctx, ref, objstore.Meta{ContentType: "application/jsonl"})
+	w, err := c.r.Objects.Create(ctx, ref, objstore.Meta{ContentType: "application/jsonl", SSEKMSKeyID: k.key})
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,7 @@ func (b *backend) HeadObject(ctx context.Context, bucket, key string) (*gofakes3
 	if err != nil {
 		return nil, b.fail(ctx, ref, err)
 	}
+	callOf(ctx).tell(o.Encryption)
 	return object(o, io.NopCloser(strings.NewReader(""))), nil
 }
 
@@ -96,6 +97,7 @@ func (b *backend) GetObject(ctx context.Context, bucket, key string, want *gofak
 	if err != nil {
 		return nil, b.fail(ctx, ref, err)
 	}
+	callOf(ctx).tell(o.Encryption)
 	obj := object(o, rc)
 	obj.Range = part
 	return obj, nil
@@ -111,11 +113,12 @@ func (b *backend) PutObject(ctx context.Context, bucket, key string, meta map[st
 }
 
 func (b *backend) put(ctx context.Context, ref objstore.Ref, meta map[string]string, input io.Reader, size int64) (string, error) {
-	w, err := b.store.NewWriter(ctx, ref, attrs(meta))
+	w, err := b.store.NewWriter(ctx, ref, b.attrs(ctx, meta))
 	if err != nil {
 		return "", err
 	}
 	defer w.Abort()
+	callOf(ctx).tell(w.Attrs.Encryption)
 	sum := md5Of(&input)
 	n, err := w.ReadFrom(input)
 	if err != nil {
@@ -131,9 +134,8 @@ func (b *backend) put(ctx context.Context, ref objstore.Ref, meta map[string]str
 		}
 		c.keepChecksums(&w.Attrs)
 	}
-	etag := hex.EncodeToString(sum())
-	_, err = w.CommitAs(etag, condition(ctx))
-	return etag, err
+	info, err := w.CommitAs(hex.EncodeToString(sum()), condition(ctx))
+	return info.ETag, err
 }
 
 // md5Of gives the function that tells the MD5 of what was read. gofakes3 hands
@@ -205,11 +207,12 @@ func (b *backend) delete(ctx context.Context, ref objstore.Ref) error {
 
 func (b *backend) CopyObject(ctx context.Context, srcBucket, srcKey, dstBucket, dstKey string, meta map[string]string) (gofakes3.CopyObjectResult, error) {
 	from, to := objstore.Ref{Bucket: srcBucket, Key: srcKey}, objstore.Ref{Bucket: dstBucket, Key: dstKey}
-	info, err := b.store.Copy(ctx, from, to, attrs(meta))
+	o, err := b.store.Copy(ctx, from, to, b.attrs(ctx, meta))
 	if err != nil {
 		return gofakes3.CopyObjectResult{}, b.fail(ctx, from, err)
 	}
-	return gofakes3.CopyObjectResult{ETag: quote(info.ETag), LastModified: gofakes3.NewContentTime(info.Modified)}, nil
+	callOf(ctx).tell(o.Encryption)
+	return gofakes3.CopyObjectResult{ETag: quote(o.ETag), LastModified: gofakes3.NewContentTime(o.Modified)}, nil
 }
 
 // SetObjectTagging implements gofakes3.ObjectTaggingBackend.
@@ -227,6 +230,13 @@ func (b *backend) SetObjectTagging(ctx context.Context, bucket, key, tagging str
 }
 
 const metaPrefix = "X-Amz-Meta-"
+
+// attrs are those of the object that a request makes.
+func (b *backend) attrs(ctx context.Context, meta map[string]string) filestore.Attrs {
+	a := attrs(meta)
+	a.Encryption = callOf(ctx).encryption
+	return a
+}
 
 // attrs turns gofakes3's metadata, which is a mixture of headers, into ours.
 func attrs(meta map[string]string) filestore.Attrs {

@@ -36,6 +36,9 @@ func (b *backend) fail(ctx context.Context, ref objstore.Ref, err error) error {
 			return gofakes3.ErrorMessage(e.code, fault.TextOf(err))
 		}
 	}
+	if refused := keyRefusal(ctx, err); refused != nil {
+		return refused
+	}
 	return b.failKind(ctx, ref, err)
 }
 
@@ -64,6 +67,8 @@ func (b *backend) failKind(ctx context.Context, ref objstore.Ref, err error) err
 	case fault.Denied:
 		callOf(ctx).status = http.StatusForbidden
 		return gofakes3.ErrorMessage("AccessDenied", text)
+	case fault.Unsupported:
+		return gofakes3.ErrorMessage(gofakes3.ErrNotImplemented, text)
 	case fault.Throttled:
 		return gofakes3.ErrorMessage(gofakes3.ErrSlowDown, text)
 	case fault.Unavailable:

@@ -85,6 +85,8 @@ type call struct {
 	payload *payload
 	header  http.Header // of the response
 	listV2  bool
+	// encryption is how the object that the request makes is to be encrypted.
+	encryption filestore.Encryption
 	// status replaces gofakes3's where it has none for an error code; 0 does not.
 	status int
 	// edit changes a response's XML, which is then short enough for one Write.
@@ -124,6 +126,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refused := h.refuse(out, r2, bucket, key); refused {
 		return
 	}
+	if f := c.prepareEncryption(r2, key); f != nil {
+		writeError(out, f)
+		return
+	}
 	p, err := newPayload(r2, key != "" && r2.Method == http.MethodPut, h.o.MaxBody)
 	if err != nil {
 		writeError(out, err)
@@ -135,6 +141,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Amz-Bucket-Region", h.o.Region)
 	}
 	query := r2.URL.Query()
+	if bucket != "" && key == "" && query.Has("encryption") {
+		h.bucketEncryption(out, r2, bucket)
+		return
+	}
 	c.listV2 = query.Get("list-type") == "2"
 	if query.Has("attributes") {
 		c.edit = etagsInXML

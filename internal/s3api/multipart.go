@@ -19,13 +19,15 @@ func (b *backend) CreateMultipartUpload(ctx context.Context, bucket, key string,
 		_ = b.fake.ForgetMultipartUpload(ctx, ref.Bucket, ref.Key, gofakes3.UploadID(id))
 	}
 	ref := objstore.Ref{Bucket: bucket, Key: key}
-	id, err := b.store.NewUpload(ctx, ref, attrs(meta))
+	id, err := b.store.NewUpload(ctx, ref, b.attrs(ctx, meta))
+	callOf(ctx).tell(b.store.UploadEncryption(id))
 	return gofakes3.UploadID(id), b.fail(ctx, ref, err)
 }
 
 func (b *backend) UploadPart(ctx context.Context, bucket, key string, id gofakes3.UploadID, number int, size int64, body io.Reader) (string, error) {
 	ref := objstore.Ref{Bucket: bucket, Key: key}
 	c := callOf(ctx)
+	c.tell(b.store.UploadEncryption(string(id)))
 	etag, err := b.store.PutPart(ctx, string(id), number, &judged{Reader: body, p: c.payload}, size)
 	if err != nil {
 		return "", b.fail(ctx, ref, err)
@@ -60,11 +62,12 @@ func (b *backend) CompleteMultipartUpload(ctx context.Context, bucket, key strin
 	for i, p := range in.Parts {
 		parts[i] = filestore.Part{Number: p.PartNumber, ETag: strings.Trim(p.ETag, `"`)}
 	}
-	info, err := b.store.CompleteUpload(ctx, string(id), parts, condition(ctx))
+	o, err := b.store.CompleteUpload(ctx, string(id), parts, condition(ctx))
 	if err != nil {
 		return "", "", b.fail(ctx, ref, err)
 	}
-	return "", quote(info.ETag), nil
+	callOf(ctx).tell(o.Encryption)
+	return "", quote(o.ETag), nil
 }
 
 func (b *backend) AbortMultipartUpload(ctx context.Context, bucket, key string, id gofakes3.UploadID) error {

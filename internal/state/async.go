@@ -24,7 +24,9 @@ type AsyncInvocation struct {
 	ContentType, Accept, CustomAttributes string `json:",omitempty"`
 	// Output and Failure are the URIs of what comes of it; Failure may be "".
 	Output, Failure string
-	Created         time.Time
+	// KmsKeyID encrypts both; "" is what the bucket says.
+	KmsKeyID string `json:",omitempty"`
+	Created  time.Time
 	// Expires is until when it may wait for its turn, Timeout how long it may take then.
 	Expires time.Time
 	Timeout time.Duration

@@ -30,10 +30,10 @@ func (p *passage) output() sink {
 	}
 	name := objstore.Ref{Bucket: p.Output.Bucket, Key: key + p.o.Rel}
 	if p.parts() {
-		return &series{store: p.Store, base: name, scratch: p.Scratch, ctx: p.ctx}
+		return &series{store: p.Store, base: name, key: p.OutputKey, scratch: p.Scratch, ctx: p.ctx}
 	}
 	name.Key += ".out"
-	return &single{store: p.Store, ref: name, ctx: p.ctx}
+	return &single{store: p.Store, ref: name, key: p.OutputKey, ctx: p.ctx}
 }
 
 // parts reports whether answers become a series of objects (SD-5).
@@ -43,6 +43,7 @@ func (p *passage) parts() bool { return p.Settings.Layout == "parts" }
 type single struct {
 	store objstore.Store
 	ref   objstore.Ref
+	key   string
 	ctx   context.Context
 	w     objstore.Writer
 }
@@ -50,7 +51,7 @@ type single struct {
 // open starts the object, with the Content-Type of the first answer (BT-113).
 func (s *single) open(contentType string) (err error) {
 	if s.w == nil {
-		s.w, err = s.store.Create(s.ctx, s.ref, objstore.Meta{ContentType: orOctets(contentType)})
+		s.w, err = s.store.Create(s.ctx, s.ref, objstore.Meta{ContentType: orOctets(contentType), SSEKMSKeyID: s.key})
 	}
 	return err
 }
@@ -101,6 +102,7 @@ const maxParts = 100_000
 type series struct {
 	store       objstore.Store
 	base        objstore.Ref
+	key         string
 	scratch     string
 	ctx         context.Context
 	spool       *os.File
@@ -176,7 +178,7 @@ func (s *series) part(n int) objstore.Ref {
 
 // publish writes one part from the spool.
 func (s *series) publish(ctx context.Context, ref objstore.Ref, from, end int64) error {
-	w, err := s.store.Create(ctx, ref, objstore.Meta{ContentType: s.contentType})
+	w, err := s.store.Create(ctx, ref, objstore.Meta{ContentType: s.contentType, SSEKMSKeyID: s.key})
 	if err != nil {
 		return err
 	}

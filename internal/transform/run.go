@@ -75,6 +75,9 @@ type Options struct {
 	Store    objstore.Store
 	// Output is S3OutputPath; its key may be empty.
 	Output objstore.Ref
+	// OutputKey is KmsKeyId, under which the output is encrypted; "" is what the
+	// bucket says (BT-112).
+	OutputKey string
 	// Invokers are the connections to the instance, Settings.Concurrent of them.
 	Invokers []Invoker
 	// Dead is closed when the instance can serve no more.

@@ -17,7 +17,7 @@ const writeBuffer = 128 << 10
 
 // Create implements objstore.Store. The object grows as a hidden file in the
 // bucket's folder until its commit. Its Meta is not kept.
-func (s *Store) Create(ctx context.Context, ref objstore.Ref, _ objstore.Meta) (objstore.Writer, error) {
+func (s *Store) Create(ctx context.Context, ref objstore.Ref, m objstore.Meta) (objstore.Writer, error) {
 	f, err := s.folder(ref.Bucket)
 	switch {
 	case err != nil:
@@ -26,6 +26,8 @@ func (s *Store) Create(ctx context.Context, ref objstore.Ref, _ objstore.Meta) (
 		return nil, failed(ref, "creating", ctx.Err())
 	case ref.Key == "":
 		return nil, fault.New(fault.Invalid, "%s names no object", ref)
+	case m.SSEKMSKeyID != "":
+		return nil, fault.New(fault.Unsupported, "%s cannot be encrypted: it is a file of a local folder", ref)
 	case f.only != "":
 		return nil, f.refuse(ref)
 	case !f.visible(ref.Key):

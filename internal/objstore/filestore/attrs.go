@@ -35,6 +35,9 @@ type Attrs struct {
 	// Headers are other HTTP headers to give back with the object, such as
 	// Content-Encoding. The store does not interpret them.
 	Headers map[string]string `json:"headers,omitempty"`
+	// Encryption is how the object is encrypted, or is to be; Unencrypted is then what
+	// its bucket says. The file has it, not the record.
+	Encryption Encryption `json:"-"`
 }
 
 // Object is everything the store knows of an object.
@@ -43,30 +46,40 @@ type Object struct {
 	Attrs
 }
 
+// sealedWord ends the line of a record whose file is a sealed one.
+const sealedWord = " sealed"
+
 // record is the stored form of an object's description: one line "ETAG SIZE
-// MTIME", which is all that a listing reads, and the Attrs as JSON.
+// MTIME", which is all that a listing reads, and the Attrs as JSON. SIZE is the
+// file's; sealedWord may follow.
 func encodeRecord(etag string, fi fs.FileInfo, a Attrs) ([]byte, error) {
 	js, err := json.Marshal(a)
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "%s %d %d\n%s", etag, fi.Size(), fi.ModTime().UnixNano(), js), nil
+	word := ""
+	if a.Encryption.Algorithm != Unencrypted {
+		word = sealedWord
+	}
+	return fmt.Appendf(nil, "%s %d %d%s\n%s", etag, fi.Size(), fi.ModTime().UnixNano(), word, js), nil
 }
 
 // decodeRecord gives the ETag of a record that was made for this very state of
-// the file, and the encoded Attrs. A record of another state does not count.
-func decodeRecord(rec []byte, fi fs.FileInfo) (etag string, attrs []byte, ok bool) {
+// the file, the encoded Attrs, and whether the file is sealed. A record of another
+// state does not count.
+func decodeRecord(rec []byte, fi fs.FileInfo) (etag string, attrs []byte, sealed, ok bool) {
 	line, attrs, ok := bytes.Cut(rec, []byte("\n"))
 	if !ok {
-		return "", nil, false
+		return "", nil, false, false
 	}
 	name, rest, _ := strings.Cut(string(line), " ")
 	size, mtime, _ := strings.Cut(rest, " ")
+	mtime, sealed = strings.CutSuffix(mtime, sealedWord)
 	if name == "" || size != strconv.FormatInt(fi.Size(), 10) ||
 		mtime != strconv.FormatInt(fi.ModTime().UnixNano(), 10) {
-		return "", nil, false
+		return "", nil, false, false
 	}
-	return name, attrs, true
+	return name, attrs, sealed, true
 }
 
 // describe fills in what the store knows of the open file that holds an object.
@@ -78,11 +91,14 @@ func (s *Store) describe(ref objstore.Ref, f *os.File, fi fs.FileInfo, full bool
 	if err != nil {
 		return Object{}, err
 	}
-	etag, attrs, ok := decodeRecord(rec, fi)
+	etag, attrs, sealed, ok := decodeRecord(rec, fi)
 	if !ok {
 		o.ETag = derivedETag(fi)
 		o.setContentType(contentTypeOf(ref.Key))
-		return o, nil
+		return o, o.look(f, fi)
+	}
+	if sealed {
+		o.Size = plainSize(fi.Size())
 	}
 	o.ETag = etag
 	if full {
@@ -93,8 +109,20 @@ func (s *Store) describe(ref objstore.Ref, f *os.File, fi fs.FileInfo, full bool
 			o.Attrs.ContentType = defaultContent
 		}
 		o.setContentType(o.Attrs.ContentType)
+		if sealed {
+			return o, o.look(f, fi)
+		}
 	}
 	return o, nil
+}
+
+// look reads in the file itself whether and how it is sealed.
+func (o *Object) look(f *os.File, fi fs.FileInfo) error {
+	k, err := readSealing(f, fi.Size())
+	if k != nil {
+		o.Size, o.Encryption = plainSize(fi.Size()), k.encryption()
+	}
+	return err
 }
 
 func (o *Object) setContentType(t string) { o.Info.ContentType, o.Attrs.ContentType = t, t }

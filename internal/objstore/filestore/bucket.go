@@ -94,7 +94,7 @@ func (s *Store) DeleteBucket(ctx context.Context, name string) error {
 		}
 		return failed(ref, "deleting the bucket", err)
 	}
-	return nil
+	return failed(ref, "forgetting the settings of", s.writeDefaults(name, Encryption{}))
 }
 
 // bucket opens a bucket's folder: no path under it leads out of it.

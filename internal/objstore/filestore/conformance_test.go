@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring/keyringtest"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/filestore"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/storetest"
 )
@@ -22,8 +24,14 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storetest.Run(t, func(t *testing.T) storetest.Harness {
+				ring := keyringtest.NewRing()
+				key := ring.Make()
+				o.Keys = ring
 				s, root := open(t, o)
-				return storetest.Harness{Store: s, Bucket: "bucket", Uploads: func() int { return unfinished(t, root) }}
+				return storetest.Harness{
+					Store: s, Bucket: "bucket", Uploads: func() int { return unfinished(t, root) },
+					Key: key.ARN, Disable: func() { ring.Set(key.ID, keyring.Disabled) },
+				}
 			})
 		})
 	}

@@ -112,10 +112,11 @@ func TestFailed(t *testing.T) {
 // FuzzRecord feeds what may lie in an attribute that others can write.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte("etag 1 2\n{}"))
+	f.Add([]byte("etag 1 2 sealed\n{}"))
 	f.Add([]byte(""))
 	f.Fuzz(func(t *testing.T, rec []byte) {
 		fi := fakeInfo{size: 1}
-		if etag, _, ok := decodeRecord(rec, fi); ok && !strings.HasPrefix(string(rec), fmt.Sprintf("%s 1 ", etag)) {
+		if etag, _, _, ok := decodeRecord(rec, fi); ok && !strings.HasPrefix(string(rec), fmt.Sprintf("%s 1 ", etag)) {
 			t.Errorf("%q gave the ETag %q", rec, etag)
 		}
 	})

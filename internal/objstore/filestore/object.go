@@ -46,13 +46,45 @@ func (s *Store) Open(ctx context.Context, ref objstore.Ref, r objstore.Range) (i
 	if err != nil {
 		return nil, err
 	}
-	return section(ctx, ref, f, fi.Size(), r)
+	k, err := s.sealingOf(ref, f, fi)
+	if err != nil {
+		f.Close()
+		return nil, failed(ref, "reading", err)
+	}
+	return s.part(ctx, ref, f, fi.Size(), r, k)
 }
 
-// OpenFile implements objstore.Filer.
+// OpenFile implements objstore.Filer. The file of an encrypted object is not the
+// object, and is refused as fault.Unsupported.
 func (s *Store) OpenFile(_ context.Context, ref objstore.Ref, etag string) (*os.File, error) {
-	f, _, err := s.openPinned(ref, etag)
-	return f, err
+	f, fi, err := s.openPinned(ref, etag)
+	if err != nil {
+		return nil, err
+	}
+	k, err := s.sealingOf(ref, f, fi)
+	if k != nil {
+		err = fault.New(fault.Unsupported, "%s is encrypted, and its file is not what it holds", ref)
+	}
+	if err != nil {
+		f.Close()
+		return nil, failed(ref, "reading", err)
+	}
+	return f, nil
+}
+
+// part makes the reader of a range of an object in a file of a size, which k says
+// is sealed, or plain when it is nil. It owns f from then on.
+func (s *Store) part(ctx context.Context, ref objstore.Ref, f *os.File, size int64, r objstore.Range, k *sealing) (io.ReadCloser, error) {
+	if k == nil {
+		return section(ctx, ref, f, size, r)
+	}
+	secret, err := s.unseal(ctx, ref, k)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	defer secret.Wipe()
+	return openSealed(ctx, ref, f, plainSize(size), r, secret)
 }
 
 // openPinned opens the file of an object, which must have the ETag unless that is "".
@@ -80,19 +112,19 @@ func (s *Store) Get(ctx context.Context, ref objstore.Ref, choose func(size int6
 		return nil, Object{}, err
 	}
 	r := objstore.All
-	if choose != nil {
-		r, err = choose(fi.Size())
-	}
+	k, err := s.sealingOf(ref, f, fi)
 	var o Object
 	if err == nil {
 		o, err = s.describe(ref, f, fi, true)
-		err = failed(ref, "reading", err)
+	}
+	if err = failed(ref, "reading", err); err == nil && choose != nil {
+		r, err = choose(o.Size)
 	}
 	if err != nil {
 		f.Close()
 		return nil, Object{}, err
 	}
-	rc, err := section(ctx, ref, f, fi.Size(), r)
+	rc, err := s.part(ctx, ref, f, fi.Size(), r, k)
 	return rc, o, err
 }
 
@@ -140,13 +172,10 @@ func openFile(b *os.Root, name string) (*os.File, fs.FileInfo, error) {
 
 // section makes the reader of a range and owns f from then on.
 func section(ctx context.Context, ref objstore.Ref, f *os.File, size int64, r objstore.Range) (io.ReadCloser, error) {
-	if r.Off < 0 || r.Off > size {
+	left, err := within(ref, size, r)
+	if err != nil {
 		f.Close()
-		return nil, fault.New(fault.Invalid, "the range begins at byte %d, but %s has %d bytes", r.Off, ref, size)
-	}
-	left := size - r.Off
-	if r.N >= 0 && r.N < left {
-		left = r.N
+		return nil, err
 	}
 	if r.Off > 0 {
 		if _, err := f.Seek(r.Off, io.SeekStart); err != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 )
 
@@ -35,6 +36,10 @@ type Options struct {
 	// NoAttributes keeps descriptions in .sagebrush/meta even where the file
 	// system has extended attributes.
 	NoAttributes bool
+	// Keys are the keys of encrypted objects; nil has none, and Region is where they
+	// are whose name does not say it.
+	Keys   keyring.Keyring
+	Region string
 }
 
 // Store is a folder of buckets. It is safe for concurrent use, and several
@@ -44,6 +49,8 @@ type Store struct {
 	root   *os.Root
 	noSync bool
 	xattrs bool
+	keys   keyring.Keyring
+	region string
 	// sidecars is set once a description lies in metaFolder.
 	sidecars atomic.Bool
 
@@ -73,7 +80,7 @@ func Open(root string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err, "the object store's folder %s cannot be opened", root)
 	}
-	s := &Store{root: r, noSync: o.NoSync, uploads: map[string]*upload{}}
+	s := &Store{root: r, noSync: o.NoSync, keys: o.Keys, region: o.Region, uploads: map[string]*upload{}}
 	s.buffers.New = func() any { return bufio.NewWriterSize(nil, bufferSize) }
 	if err := s.start(); err != nil {
 		r.Close()

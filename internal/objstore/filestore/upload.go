@@ -36,6 +36,7 @@ type Part struct {
 type upload struct {
 	ref     objstore.Ref
 	attrs   Attrs
+	sealing *sealing // of the parts, nil where they are plain
 	started time.Time
 
 	mu    sync.Mutex       // held while the upload is completed
@@ -50,7 +51,7 @@ type partFile struct {
 }
 
 // NewUpload starts a multipart upload and gives its ID.
-func (s *Store) NewUpload(_ context.Context, ref objstore.Ref, a Attrs) (string, error) {
+func (s *Store) NewUpload(ctx context.Context, ref objstore.Ref, a Attrs) (string, error) {
 	if err := checkRef(ref); err != nil {
 		return "", err
 	}
@@ -59,20 +60,31 @@ func (s *Store) NewUpload(_ context.Context, ref objstore.Ref, a Attrs) (string,
 		return "", err
 	}
 	b.Close()
+	if a.Encryption, err = s.encryptionFor(ctx, ref.Bucket, a.Encryption); err != nil {
+		return "", err
+	}
+	k, secret, err := s.seal(ctx, ref, a.Encryption)
+	if err != nil {
+		return "", err
+	}
+	secret.Wipe() // each part has it unwrapped again
+	if k != nil {
+		a.Encryption = k.encryption()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.uploads) >= maxUploads {
 		return "", fault.New(fault.Throttled, "%d multipart uploads are open; complete or abort some", len(s.uploads))
 	}
 	id := newID()
-	s.uploads[id] = &upload{ref: ref, attrs: a, started: time.Now(), parts: map[int]partFile{}}
+	s.uploads[id] = &upload{ref: ref, attrs: a, sealing: k, started: time.Now(), parts: map[int]partFile{}}
 	return id, nil
 }
 
 // PutPart stores a part of exactly size bytes from r and gives its ETag. A part
 // of that number that is there already is replaced. r is read to its end, so that
 // what it checks there counts.
-func (s *Store) PutPart(_ context.Context, id string, number int, r io.Reader, size int64) (string, error) {
+func (s *Store) PutPart(ctx context.Context, id string, number int, r io.Reader, size int64) (string, error) {
 	u, err := s.upload(id)
 	if err != nil {
 		return "", err
@@ -83,10 +95,8 @@ func (s *Store) PutPart(_ context.Context, id string, number int, r io.Reader, s
 	}
 	p := partFile{path: f.path}
 	sum := md5.New()
-	buf := s.buffer(f)
-	p.size, err = buf.ReadFrom(io.TeeReader(io.LimitReader(r, size+1), sum))
-	err = errors.Join(err, buf.Flush(), f.Close())
-	s.release(buf)
+	p.size, err = s.fillPart(ctx, u, f, io.TeeReader(io.LimitReader(r, size+1), sum))
+	err = errors.Join(err, f.Close())
 	if err == nil && p.size != size {
 		err = fault.Wrap(fault.Invalid, ErrShortBody, "the part ended after %d of %d bytes", p.size, size)
 	}
@@ -99,6 +109,31 @@ func (s *Store) PutPart(_ context.Context, id string, number int, r io.Reader, s
 		return "", failed(u.ref, "writing a part of", err)
 	}
 	return hex.EncodeToString(p.md5[:]), nil
+}
+
+// fillPart writes a part to its file, encrypted as the object is to be.
+func (s *Store) fillPart(ctx context.Context, u *upload, f *tempFile, r io.Reader) (int64, error) {
+	var to io.Writer = f
+	if u.sealing != nil {
+		secret, err := s.unseal(ctx, u.ref, u.sealing)
+		if err != nil {
+			return 0, err
+		}
+		defer secret.Wipe()
+		seal, err := sealWriter(f, u.sealing, secret)
+		if err != nil {
+			return 0, err
+		}
+		to = seal
+	}
+	buf := s.buffer(to)
+	defer s.release(buf)
+	n, err := buf.ReadFrom(r)
+	err = errors.Join(err, buf.Flush())
+	if c, ok := to.(io.WriteCloser); ok && u.sealing != nil && err == nil {
+		err = c.Close()
+	}
+	return n, err
 }
 
 func (s *Store) keepPart(u *upload, number int, p partFile) error {
@@ -116,35 +151,43 @@ func (s *Store) keepPart(u *upload, number int, p partFile) error {
 
 // CompleteUpload makes the object of the given parts and ends the upload. When
 // it fails the upload stays and may be completed again.
-func (s *Store) CompleteUpload(ctx context.Context, id string, parts []Part, check Check) (objstore.Info, error) {
+func (s *Store) CompleteUpload(ctx context.Context, id string, parts []Part, check Check) (Object, error) {
 	u, err := s.upload(id)
 	if err != nil {
-		return objstore.Info{}, err
+		return Object{}, err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.ended {
-		return objstore.Info{}, noUpload()
+		return Object{}, noUpload()
 	}
 	files, etag, err := u.choose(parts)
 	if err != nil {
-		return objstore.Info{}, err
+		return Object{}, err
 	}
 	w, err := s.NewWriter(ctx, u.ref, u.attrs)
 	if err != nil {
-		return objstore.Info{}, err
+		return Object{}, err
 	}
 	for _, p := range files {
-		if err := s.appendPart(w, p); err != nil {
-			return objstore.Info{}, errors.Join(failed(u.ref, "joining the parts of", err), w.Abort())
+		if err := s.appendPart(ctx, w, u, p); err != nil {
+			return Object{}, errors.Join(failed(u.ref, "joining the parts of", err), w.Abort())
 		}
 	}
 	info, err := w.CommitAs(etag, check)
 	if err != nil {
-		return objstore.Info{}, err
+		return Object{}, err
 	}
 	s.forget(id, u)
-	return info, nil
+	return Object{Info: info, Attrs: w.Attrs}, nil
+}
+
+// UploadEncryption tells how the object of an upload is to be encrypted.
+func (s *Store) UploadEncryption(id string) Encryption {
+	if u, err := s.upload(id); err == nil {
+		return u.attrs.Encryption
+	}
+	return Encryption{}
 }
 
 // choose finds the files of the parts and the ETag of the whole: the MD5 of the
@@ -169,13 +212,23 @@ func (u *upload) choose(parts []Part) ([]partFile, string, error) {
 	return files, fmt.Sprintf("%x-%d", sum.Sum(nil), len(parts)), nil
 }
 
-func (s *Store) appendPart(w *Writer, p partFile) error {
+func (s *Store) appendPart(ctx context.Context, w *Writer, u *upload, p partFile) error {
 	f, err := s.root.Open(p.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	n, err := w.ReadFrom(f)
+	var from io.Reader = f
+	if u.sealing != nil {
+		fi, err := f.Stat()
+		if err == nil {
+			from, err = s.part(ctx, u.ref, f, fi.Size(), objstore.All, u.sealing)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	n, err := w.ReadFrom(from)
 	if err == nil && n != p.size {
 		err = io.ErrUnexpectedEOF
 	}

@@ -22,9 +22,10 @@ type Writer struct {
 	s    *Store
 	ctx  context.Context
 	ref  objstore.Ref
-	file *tempFile     // nil once ended
-	buf  *bufio.Writer // over file
-	err  error         // the first failure; nothing can be committed after it
+	file *tempFile      // nil once ended
+	seal io.WriteCloser // encrypts into file, nil where it is plain
+	buf  *bufio.Writer  // over either
+	err  error          // the first failure; nothing can be committed after it
 }
 
 // Check decides whether an object may take the place of what is there. Nothing
@@ -33,14 +34,24 @@ type Check func(now objstore.Info, exists bool) error
 
 // Create implements objstore.Store. The object gets an ETag that is no MD5.
 func (s *Store) Create(ctx context.Context, ref objstore.Ref, m objstore.Meta) (objstore.Writer, error) {
-	w, err := s.NewWriter(ctx, ref, Attrs{ContentType: m.ContentType, Metadata: m.Metadata})
+	w, err := s.NewWriter(ctx, ref, meta(m))
 	if err != nil {
 		return nil, err // not a nil *Writer in an interface
 	}
 	return w, nil
 }
 
-// NewWriter starts an object as Create does.
+// meta turns what the seam knows of an object into Attrs.
+func meta(m objstore.Meta) Attrs {
+	a := Attrs{ContentType: m.ContentType, Metadata: m.Metadata}
+	if m.SSEKMSKeyID != "" {
+		a.Encryption = Encryption{Algorithm: ByKMS, KeyID: m.SSEKMSKeyID}
+	}
+	return a
+}
+
+// NewWriter starts an object as Create does. Its Attrs then have the Encryption
+// that the object gets.
 func (s *Store) NewWriter(ctx context.Context, ref objstore.Ref, a Attrs) (*Writer, error) {
 	if err := checkRef(ref); err != nil {
 		return nil, err
@@ -50,11 +61,28 @@ func (s *Store) NewWriter(ctx context.Context, ref objstore.Ref, a Attrs) (*Writ
 		return nil, err
 	}
 	b.Close()
+	if a.Encryption, err = s.encryptionFor(ctx, ref.Bucket, a.Encryption); err != nil {
+		return nil, err
+	}
+	k, secret, err := s.seal(ctx, ref, a.Encryption)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe()
 	f, err := s.newFile()
 	if err != nil {
 		return nil, failed(ref, "creating", err)
 	}
-	return &Writer{Attrs: a, s: s, ctx: ctx, ref: ref, file: f, buf: s.buffer(f)}, nil
+	w := &Writer{Attrs: a, s: s, ctx: ctx, ref: ref, file: f}
+	if k == nil {
+		w.buf = s.buffer(f)
+		return w, nil
+	}
+	if w.seal, err = sealWriter(f, k, secret); err != nil {
+		return nil, failed(ref, "creating", errors.Join(err, s.discard(f)))
+	}
+	w.Attrs.Encryption, w.buf = k.encryption(), s.buffer(w.seal)
+	return w, nil
 }
 
 // Write implements io.Writer. Small writes are collected.
@@ -74,7 +102,7 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 	if err := w.broke(w.buf.Flush()); err != nil {
 		return 0, err
 	}
-	if f, ok := r.(*os.File); ok {
+	if f, ok := r.(*os.File); ok && w.seal == nil {
 		n, err := w.file.ReadFrom(f)
 		return n, w.broke(err)
 	}
@@ -121,17 +149,26 @@ func (w *Writer) Commit() (objstore.Info, error) {
 	return w.CommitAs(newID()+"-1", nil)
 }
 
-// CommitAs is Commit with the caller's ETag and a condition, which may be nil.
-// When it fails nothing is left behind.
+// finish writes what is left to the file.
+func (w *Writer) finish() error {
+	err := w.buf.Flush()
+	if err == nil && w.seal != nil {
+		err = w.seal.Close()
+	}
+	return err
+}
+
+// CommitAs is Commit with the caller's ETag, which an object encrypted ByKMS does
+// not get, and a condition, which may be nil. When it fails nothing is left behind.
 func (w *Writer) CommitAs(etag string, check Check) (objstore.Info, error) {
 	if err := w.usable(); err != nil {
 		return objstore.Info{}, errors.Join(err, w.Abort())
 	}
-	if err := w.broke(w.buf.Flush()); err != nil {
+	if err := w.broke(w.finish()); err != nil {
 		return objstore.Info{}, errors.Join(err, w.Abort())
 	}
 	f := w.end()
-	info, err := w.s.publish(w.ref, f, etag, w.Attrs, check)
+	info, err := w.s.publish(w.ref, f, w.Attrs.Encryption.etag(etag), w.Attrs, check)
 	w.err = fault.New(fault.Internal, "%s was committed twice", w.ref)
 	return info, failed(w.ref, "committing", err)
 }
@@ -164,7 +201,11 @@ func (s *Store) publish(ref objstore.Ref, f *tempFile, etag string, a Attrs, che
 			return objstore.Info{}, err
 		}
 	}
-	return objstore.Info{Ref: ref, Size: fi.Size(), ETag: etag, Modified: fi.ModTime(), ContentType: contentOr(a)}, nil
+	size := fi.Size()
+	if a.Encryption.Algorithm != Unencrypted {
+		size = plainSize(size)
+	}
+	return objstore.Info{Ref: ref, Size: size, ETag: etag, Modified: fi.ModTime(), ContentType: contentOr(a)}, nil
 }
 
 func contentOr(a Attrs) string {

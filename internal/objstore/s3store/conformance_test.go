@@ -8,6 +8,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring/keyringtest"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/filestore"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/s3store"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/storetest"
@@ -21,7 +23,11 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		files, root := serve(t)
-		return storetest.Harness{Store: files.client, Bucket: "bucket", Uploads: func() int { return unfinished(t, root) }}
+		key := files.ring.Make()
+		return storetest.Harness{
+			Store: files.client, Bucket: "bucket", Uploads: func() int { return unfinished(t, root) },
+			Key: key.ARN, Disable: func() { files.ring.Set(key.ID, keyring.Disabled) },
+		}
 	})
 }
 
@@ -29,6 +35,7 @@ type served struct {
 	client *s3store.Store
 	files  *filestore.Store
 	url    string
+	ring   *keyringtest.Ring
 }
 
 // serve makes an S3 server on a port of the kernel's choice with an empty
@@ -36,7 +43,8 @@ type served struct {
 func serve(t testing.TB) (served, string) {
 	t.Helper()
 	root := t.TempDir()
-	files, err := filestore.Open(root, filestore.Options{NoSync: true})
+	ring := keyringtest.NewRing()
+	files, err := filestore.Open(root, filestore.Options{NoSync: true, Keys: ring})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +54,7 @@ func serve(t testing.TB) (served, string) {
 	}
 	srv := httptest.NewServer(s3api.New(files, s3api.Options{}))
 	t.Cleanup(srv.Close)
-	return served{client: client(t, srv.URL), files: files, url: srv.URL}, root
+	return served{client: client(t, srv.URL), files: files, url: srv.URL, ring: ring}, root
 }
 
 func client(t testing.TB, url string) *s3store.Store {

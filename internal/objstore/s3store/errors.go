@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -23,6 +24,8 @@ func failed(ref objstore.Ref, doing string, err error) error {
 	}
 	c, st := code(err), status(err)
 	switch {
+	case strings.HasPrefix(c, "KMS."):
+		return fault.Wrap(fault.Denied, err, "%s %s was denied: the key cannot be used: %s: %s", doing, ref, strings.TrimPrefix(c, "KMS."), message(err))
 	case c == "NoSuchBucket":
 		return objstore.NotFound(objstore.Ref{Bucket: ref.Bucket}, err)
 	case st == http.StatusNotFound:
@@ -51,6 +54,15 @@ func code(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return api.ErrorCode()
+	}
+	return ""
+}
+
+// message is what S3's answer says of the error, "" without one.
+func message(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorMessage()
 	}
 	return ""
 }

@@ -163,6 +163,9 @@ func (w *writer) begin() error {
 	if w.meta.ContentType != "" {
 		in.ContentType = &w.meta.ContentType
 	}
+	if w.meta.SSEKMSKeyID != "" { // BT-112
+		in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryptionAwsKms, &w.meta.SSEKMSKeyID
+	}
 	out, err := w.s.s3.CreateMultipartUpload(w.ctx, in)
 	if err != nil {
 		return failed(w.ref, "writing", err)
@@ -233,6 +236,9 @@ func (w *writer) putWhole() (objstore.Info, error) {
 	}
 	if w.meta.ContentType != "" {
 		in.ContentType = &w.meta.ContentType
+	}
+	if w.meta.SSEKMSKeyID != "" {
+		in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryptionAwsKms, &w.meta.SSEKMSKeyID
 	}
 	out, err := w.s.s3.PutObject(w.ctx, in)
 	if err != nil {

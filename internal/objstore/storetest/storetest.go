@@ -23,6 +23,12 @@ type Harness struct {
 	// Uploads counts what writers have left unfinished in the store; nil when the
 	// store cannot tell.
 	Uploads func() int
+	// Key names an enabled key that objects can be encrypted under, and Disable
+	// disables it. A store without one must refuse to encrypt.
+	Key     string
+	Disable func()
+	// Claims has the store keep what it is told of keys without encrypting anything.
+	Claims bool
 }
 
 // Run runs the whole suite, each topic on a store of its own that make gives.
@@ -36,7 +42,7 @@ func Run(t *testing.T, make func(t *testing.T) Harness) {
 		{"delete", testDelete}, {"list", testList}, {"list property", testListProperty},
 		{"odd keys", testOddKeys}, {"errors", testErrors}, {"cancel", testCancel},
 		{"concurrency", testConcurrency}, {"resuming reader", testReader},
-		{"file", testFile},
+		{"file", testFile}, {"encrypted", testEncrypted}, {"encrypted, damaged key", testKeyGone},
 	}
 	for _, topic := range topics {
 		t.Run(topic.name, func(t *testing.T) {
