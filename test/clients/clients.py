@@ -207,7 +207,6 @@ class Clients(unittest.TestCase):
             "DataProcessing.JoinSource=Input": {"DataProcessing": {"JoinSource": "Input"}},
             "DataCaptureConfig": {"DataCaptureConfig": {"DestinationS3Uri": "s3://b/"}},
             "ExperimentConfig": {"ExperimentConfig": {"ExperimentName": "e"}},
-            "TransformOutput.KmsKeyId": {"TransformOutput": {"S3OutputPath": "s3://b/", "KmsKeyId": "k"}},
         }.items():
             self.fails("ValidationException", member, job, text="refused", model=name("echo"), **change)
         models = {
