@@ -15,7 +15,8 @@ from clients import ROLE, URL, client, job, name, s3, sm
 SERVED = {
     "CreateTransformJob", "DescribeTransformJob", "ListTransformJobs", "StopTransformJob",
     "CreateModel", "DescribeModel", "ListModels", "DeleteModel", "AddTags", "ListTags", "DeleteTags",
-}
+    "CreateEndpointConfig", "DescribeEndpointConfig", "ListEndpointConfigs", "DeleteEndpointConfig",
+    "CreateEndpoint", "DescribeEndpoint", "ListEndpoints", "UpdateEndpoint", "UpdateEndpointWeightsAndCapacities", "DeleteEndpoint"}
 STRICT = os.environ["STRICT_URL"]
 
 
@@ -45,7 +46,7 @@ class Protocol(unittest.TestCase):
 
     def test_every_operation(self):
         """Each answers 4xx to an empty request: its violations, or that it is not served."""
-        lists = {"ListTransformJobs", "ListModels"}  # which need no member
+        lists = {"ListTransformJobs", "ListModels", "ListEndpoints", "ListEndpointConfigs"}  # which need no member
         names = sm.meta.service_model.operation_names
         self.assertGreater(len(names), 200)
         self.assertLessEqual(SERVED, set(names))
@@ -95,14 +96,13 @@ class Protocol(unittest.TestCase):
                 self.fails("ValidationException", member, job, text="refused", model=name("protocol"), **change)
         container = shapes.shape_for("ContainerDefinition").members
         for member, value in {
-            "ImageConfig": {"RepositoryAccessMode": "Vpc"}, "Mode": "MultiModel", "MultiModelConfig": {"ModelCacheSetting": "Enabled"},
+            "ImageConfig": {"RepositoryAccessMode": "Vpc"}, "MultiModelConfig": {"ModelCacheSetting": "Enabled"},
             "ModelPackageName": "arn:aws:sagemaker:us-east-1:000000000000:model-package/p", "InferenceSpecificationName": "i",
-            "AdditionalModelDataSources": [{"ChannelName": "c", "S3DataSource": {"S3Uri": "s3://b/p/", "S3DataType": "S3Prefix", "CompressionType": "None"}}],
         }.items():
             if member in container:
                 self.fails("ValidationException", "PrimaryContainer." + member, sm.create_model, ModelName="refused", PrimaryContainer={"Image": "i", member: value})
-        for member, value in {"EnableNetworkIsolation": True, "InferenceExecutionConfig": {"Mode": "Serial"}}.items():
-            self.fails("ValidationException", member, sm.create_model, ModelName="refused", PrimaryContainer={"Image": "i"}, **{member: value})
+        self.fails("ValidationException", "InferenceExecutionConfig", sm.create_model, ModelName="refused", PrimaryContainer={"Image": "i"},
+                   InferenceExecutionConfig={"Mode": "Serial"})
         # What says nothing is accepted: MLflow always sends it.
         job("nothing-said", name("protocol"), DataProcessing={"InputFilter": "$", "OutputFilter": "$", "JoinSource": "None"})
 
