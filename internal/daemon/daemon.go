@@ -305,7 +305,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.router.Close() // before the instances end, so that no asynchronous request fails by that
 	cancel()
 	for _, end := range []chan error{served, worked} {
-		if e := <-end; e != nil && !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, context.Canceled) {
+		// The front's end closes what the server listens at, which may come first.
+		if e := <-end; e != nil && !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) && !errors.Is(e, context.Canceled) {
 			err = errors.Join(err, e)
 		}
 	}
