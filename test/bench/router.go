@@ -41,7 +41,7 @@ var routers = []struct {
 
 // The key that requests are signed with.
 const (
-	accessKeyID = "AKIDBENCH"
+	accessKeyID = "AKIDBENCH0000000"
 	secretKey   = "bench/secret/key"
 )
 

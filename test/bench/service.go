@@ -66,7 +66,8 @@ func (s *service) call(ctx context.Context, operation string, in any) error {
 	return s.http(ctx, "POST", "/", operation, body, nil)
 }
 
-// http makes a request and decodes its answer into out, if that is not nil.
+// http makes a request and decodes its answer into out, if that is not nil; a *[]byte
+// gets it as it is.
 func (s *service) http(ctx context.Context, method, path, target string, body []byte, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -87,7 +88,11 @@ func (s *service) http(ctx context.Context, method, path, target string, body []
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s %s %s: %s: %s", method, path, target, resp.Status, answer)
 	}
-	if out == nil {
+	switch out := out.(type) {
+	case nil:
+		return nil
+	case *[]byte:
+		*out = answer
 		return nil
 	}
 	return json.Unmarshal(answer, out)
@@ -193,11 +198,15 @@ func (s *service) await(ctx context.Context, name string, watch func(progress)) 
 
 // statsOf finds the statistics that the job's server printed at its end.
 func (s *service) statsOf(ctx context.Context, name string) (stats, error) {
-	var logs struct{ Lines []struct{ Text string } }
+	var logs []byte // JSON lines
 	if err := s.http(ctx, "GET", "/-/api/v1/transform-jobs/"+name+"/logs", "", nil, &logs); err != nil {
 		return stats{}, err
 	}
-	for _, line := range logs.Lines {
+	for one := range bytes.Lines(logs) {
+		var line struct{ Text string }
+		if err := json.Unmarshal(one, &line); err != nil {
+			return stats{}, err
+		}
 		var seen stats
 		if json.Unmarshal([]byte(line.Text), &seen) == nil && seen.Requests > 0 {
 			return seen, nil
