@@ -47,9 +47,18 @@ func (b byImage) Start(ctx context.Context, spec Spec) (Handle, error) {
 	return d.Start(ctx, spec)
 }
 
-// Attach implements Driver: the first driver that has the instance gives it. One
+// Attach implements Driver. An instance whose image is told is looked for at the
+// driver that takes it and nowhere else, so that no image waits for a runtime that
+// it does not need. Otherwise the first driver that has the instance gives it; one
 // that does not answer may have it, so its error counts for more than a no.
 func (b byImage) Attach(ctx context.Context, spec Spec) (Handle, error) {
+	if spec.Image != "" {
+		d, err := b.driverOf(spec.Image)
+		if err != nil {
+			return nil, err
+		}
+		return d.Attach(ctx, spec)
+	}
 	var unsure error
 	none := error(ErrNoInstance)
 	for _, c := range b {

@@ -1,6 +1,7 @@
 package driver_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/fake"
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
 )
 
 // ByImage starts an image with the first driver that takes it, and no other.
@@ -41,5 +43,31 @@ func TestByImage(t *testing.T) {
 	}
 	if err := d.Sweep(t.Context(), nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// away is a runtime that does not answer.
+type away struct{ driver.Driver }
+
+func (away) Attach(context.Context, driver.Spec) (driver.Handle, error) {
+	return nil, fault.New(fault.Unavailable, "the engine does not run")
+}
+
+// An image does not wait for a runtime that it does not need: a machine whose Docker
+// engine is stopped runs everything that needs no container.
+func TestByImageOneRuntimeAway(t *testing.T) {
+	t.Parallel()
+	d := driver.ByImage(
+		driver.Choice{Driver: fake.New(fake.Images(nil)), Takes: func(image string) bool { return image == "a" }},
+		driver.Choice{Driver: away{}, Takes: func(string) bool { return true }},
+	)
+	if _, err := d.Attach(t.Context(), driver.Spec{ID: "i", Image: "a"}); !errors.Is(err, driver.ErrNoInstance) {
+		t.Errorf("an image of the first: %v", err)
+	}
+	if _, err := d.Attach(t.Context(), driver.Spec{ID: "i", Image: "b"}); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("an image of the runtime that is away: %v", err)
+	}
+	if _, err := d.Attach(t.Context(), driver.Spec{ID: "i"}); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("an image that is not told: %v", err)
 	}
 }
