@@ -29,6 +29,9 @@ func (s *Server) sageMakerNeeds(c *call, in wire.Message) []need {
 		return on(resource.KindTransformJob, in.TransformJobName)
 	case *wire.CreateEndpointConfigInput:
 		own := tagging(on(resource.KindEndpointConfig, in.EndpointConfigName, s.configMembers(c, in)...), in.Tags)
+		if in.ExecutionRoleArn == nil { // then it has those of its models
+			return own
+		}
 		return append(own, s.passRole(in.ExecutionRoleArn)...)
 	case *wire.DescribeEndpointConfigInput:
 		return on(resource.KindEndpointConfig, in.EndpointConfigName)
@@ -77,13 +80,15 @@ func tagging(made []need, tags []wire.Tag) []need {
 }
 
 // passRole is what a role in a request needs: nobody gives a job rights by a role
-// that they may not pass.
+// that they may not pass. What has no role has the server's own rights, and needs the
+// right to pass any role.
 func (s *Server) passRole(arn *string) []need {
-	if value(arn) == "" {
-		return nil
+	role := "*"
+	if value(arn) != "" {
+		role = s.roleARN(*arn)
 	}
 	return []need{{
-		action: "iam:PassRole", resource: s.roleARN(*arn),
+		action: "iam:PassRole", resource: role,
 		more: []policy.Attribute{{Key: "iam:PassedToService", Value: "sagemaker.amazonaws.com"}},
 	}}
 }

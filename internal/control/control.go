@@ -59,6 +59,10 @@ type Options struct {
 	// upon.
 	ScalingPeriod time.Duration
 
+	// As makes a context in which Objects are read and written with a role's rights. It
+	// fails for a role that there is not (CP-34). Nil has no roles.
+	As func(ctx context.Context, role string) (context.Context, error)
+
 	Router  *router.Router
 	State   *state.Store
 	Objects objstore.Store
@@ -197,6 +201,14 @@ func (c *Control) endpointKeys(ctx context.Context) (keys []resource.Key, err er
 		return err
 	})
 	return keys, err
+}
+
+// as is As, and for what has no role ctx as it is: the server's own rights.
+func (c *Control) as(ctx context.Context, role string) (context.Context, error) {
+	if c.As == nil || role == "" {
+		return ctx, nil
+	}
+	return c.As(ctx, role)
 }
 
 // ARN gives the ARN of a key in this server's account.

@@ -18,6 +18,9 @@ func (c *Control) CreateEndpointConfig(ctx context.Context, key resource.Key, sp
 	if err := checkEndpointConfig(spec); err != nil {
 		return "", err
 	}
+	if _, err := c.as(ctx, spec.ExecutionRoleArn); err != nil {
+		return "", err
+	}
 	var types []string
 	for _, v := range allVariants(spec) {
 		types = append(types, v.InstanceType)

@@ -106,6 +106,9 @@ func (x *execution) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer room.Release()
+	if ctx, err = x.as(ctx, x.job.Model.ExecutionRoleArn); err != nil {
+		return err
+	}
 	if x.output, err = objstore.ParseURI(x.job.Spec.Output.S3OutputPath); err != nil {
 		return err
 	}

@@ -22,8 +22,12 @@ func (c *Control) CreateModel(ctx context.Context, key resource.Key, spec resour
 	if err := checkModel(spec); err != nil {
 		return "", err
 	}
+	as, err := c.as(ctx, spec.ExecutionRoleArn)
+	if err != nil {
+		return "", err
+	}
 	for i := range spec.All() {
-		if err := c.checkArtefacts(ctx, key.Region, spec, i); err != nil {
+		if err := c.checkArtefacts(as, key.Region, spec, i); err != nil {
 			return "", err
 		}
 	}

@@ -123,6 +123,9 @@ func checkSpec(spec resource.TransformSpec) error {
 // accepts a job (BT-23). A manifest is only looked up, not read (BT-24).
 func (c *Control) checkInput(ctx context.Context, region string, model resource.ModelSpec, in resource.TransformInput) error {
 	ref, err := objstore.ParseURI(in.S3URI)
+	if err == nil {
+		ctx, err = c.as(ctx, model.ExecutionRoleArn)
+	}
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,10 @@ type unitStart struct {
 // more, with the reason unless ctx ended.
 func (s *unitStart) run(ctx context.Context) (reason string) {
 	variant, model := s.variant()
+	ctx, err := s.as(ctx, model.ExecutionRoleArn)
+	if err != nil {
+		return failureText(variant.Name, err)
+	}
 	room, err := s.takeRoom(ctx, variant)
 	if err != nil {
 		return failureText(variant.Name, err)

@@ -30,6 +30,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/keyring/local"
 	"github.com/sagebrush-ml/sagebrush/internal/modelcache"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
+	"github.com/sagebrush-ml/sagebrush/internal/objstore/guarded"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
 )
@@ -109,6 +110,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	if err != nil {
 		return err
 	}
+	objects = guarded.New(objects)
 	c := d.Config
 	logSecret, err := store.Secret(ctx, "log-token")
 	if err != nil {
@@ -136,7 +138,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	if err != nil {
 		return err
 	}
-	routes := router.New(router.Options{Account: c.Account, Objects: objects, Queue: router.StoreQueue{Store: store}, Log: d.Log, Now: time.Now})
+	routes := router.New(router.Options{Account: c.Account, Objects: objects, As: d.as, Queue: router.StoreQueue{Store: store}, Log: d.Log, Now: time.Now})
 	d.closers = append(d.closers, func() error { routes.Close(); return nil })
 	d.router = routes
 	d.control, err = control.New(ctx, control.Options{
@@ -145,7 +147,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 		ReadyTimeout: c.ReadyTimeout, StopGrace: c.StopGrace, StartupTimeout: c.EndpointStartup, DrainTime: c.DrainTime,
 		InvokeTimeout: c.InvokeTimeout, InvokeBytes: int64(c.InvokeMB) << 20, InvokeWaiting: c.InvokeWaiting,
 		WakeWait: c.WakeWait, KeepAlive: c.KeepAlive, ScalingPeriod: c.ScalingPeriod, WarmTime: c.WarmTime, Router: routes,
-		State: store, Objects: objects, Logs: d.logs, Keys: d.keyring, ObjectKeys: d.objectKeys(s3 != nil), Volumes: volumes, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
+		State: store, Objects: objects, As: d.as, Logs: d.logs, Keys: d.keyring, ObjectKeys: d.objectKeys(s3 != nil), Volumes: volumes, Work: filepath.Join(d.data, "work", "jobs"), Log: d.Log, Now: time.Now,
 		Fleet: fleet.New(fleet.Options{
 			Driver: runtimes, Models: models, Remap: remap(c.Remap), Work: filepath.Join(d.data, "work", "instances"),
 			StopGrace: c.StopGrace, Patience: c.RuntimePatience, Log: d.Log, Now: time.Now,

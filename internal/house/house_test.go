@@ -56,6 +56,7 @@ var levels = map[string]int{
 	"internal/objstore/s3store":    2,
 	"internal/objstore/dirstore":   2,
 	"internal/objstore/storetest":  2,
+	"internal/objstore/guarded":    2,
 	"internal/joblog":              2,
 	"internal/state":               2,
 	"internal/instance":            2,

@@ -83,6 +83,10 @@ func findPrefix(ctx context.Context, store objstore.Store, source resource.Model
 		} else if err := checkPath(info.Key, p.path); err != nil {
 			return found{}, err
 		}
+		// To list is not to read: what others have fetched is not for everybody.
+		if err := objstore.Ask(ctx, "GetObject", info.Ref); err != nil {
+			return found{}, err
+		}
 		f.objects = append(f.objects, p)
 		f.bytes += info.Size
 		if len(f.objects) > maxObjects {

@@ -47,6 +47,12 @@ func (x *asyncRun) carry(life context.Context, t Ticket) {
 	ctx, cancel := context.WithTimeoutCause(life, x.a.Timeout, errTooLong)
 	defer cancel()
 	began := time.Now()
+	ctx, err := x.r.as(ctx, t.Variant)
+	if err != nil {
+		t.Release()
+		x.end(life, err)
+		return
+	}
 	for {
 		e := &exchange{r: x.r, t: &t, q: x.request(), began: time.Now()}
 		x.tries++
@@ -133,6 +139,11 @@ func (x *asyncRun) write(ctx context.Context, uri string, body []byte) error {
 	ref, err := objstore.ParseURI(uri)
 	if err != nil {
 		return err
+	}
+	if e := x.r.Find(x.a.Region, x.a.Endpoint); e != nil && len(e.Variants) > 0 {
+		if ctx, err = x.r.as(ctx, e.Variants[0]); err != nil {
+			return err
+		}
 	}
 	w, err := x.r.Objects.Create(ctx, ref, objstore.Meta{ContentType: "application/json", SSEKMSKeyID: x.a.KmsKeyID})
 	if err != nil {

@@ -18,6 +18,9 @@ type Options struct {
 	// Objects is where the models of multi-model endpoints come from, captured data
 	// goes to, and asynchronous requests have both.
 	Objects objstore.Store
+	// As makes a context in which Objects are read and written with a role's rights; nil
+	// has no roles.
+	As func(ctx context.Context, role string) (context.Context, error)
 	// Queue keeps asynchronous requests; nil has none served.
 	Queue Queue
 	Log   *slog.Logger
@@ -122,6 +125,15 @@ func (e *endpointRecord) wake() {
 // Find gives an endpoint of the current table, or nil.
 func (r *Router) Find(region, endpoint string) *Endpoint {
 	return r.table.Load().Find(region, endpoint)
+}
+
+// as makes a context with the rights of the role of a variant's model. A model without
+// one has the server's own.
+func (r *Router) as(ctx context.Context, v *Variant) (context.Context, error) {
+	if r.As == nil || v.Model.ExecutionRoleArn == "" {
+		return ctx, nil
+	}
+	return r.As(ctx, v.Model.ExecutionRoleArn)
 }
 
 // Drain waits until nothing is under way on an instance that the current table does
