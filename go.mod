@@ -34,6 +34,7 @@ require (
 	golang.org/x/crypto v0.56.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.45.0
+	golang.org/x/time v0.11.0
 	modernc.org/sqlite v1.62.0
 	pgregory.net/rapid v1.3.0
 )

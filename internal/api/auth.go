@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/identity"
 	"github.com/sagebrush-ml/sagebrush/internal/s3api"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
@@ -34,7 +35,7 @@ func (s *Server) prove(r *http.Request, rules sigv4.Rules, hash func(*sigv4.Sign
 	c := callOf(r.Context())
 	p.signature, err = sigv4.Parse(r)
 	if errors.Is(err, sigv4.ErrUnsigned) && s.Open {
-		return p, nil
+		return p, s.limits.take(nil)
 	}
 	if err == nil {
 		c.entry.AccessKeyID = p.signature.AccessKeyID
@@ -52,7 +53,7 @@ func (s *Server) prove(r *http.Request, rules sigv4.Rules, hash func(*sigv4.Sign
 	if p.Principal != nil {
 		c.proves(p.Principal)
 	}
-	return p, nil
+	return p, s.limits.take(p.Principal)
 }
 
 // credential finds what an access key's signatures are verified with. One without a
@@ -118,6 +119,7 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request, c *call) {
 		s3Refused(w, c, p.signature.SessionToken, err)
 		return
 	}
+	r.Body = &patientBody{ReadCloser: r.Body, control: http.NewResponseController(w), step: s.slow.step}
 	if p.Principal != nil {
 		chunks := s.verifier.Chunks(&p.signature, string(p.Secret), p.hash)
 		r = r.WithContext(s3api.WithChunks(r.Context(), chunks))
@@ -145,6 +147,8 @@ func s3Refused(w http.ResponseWriter, c *call, token string, err error) {
 		s3Error(w, c, http.StatusBadRequest, "InvalidToken", "The provided token is malformed or otherwise not valid.")
 	case errors.Is(err, identity.ErrUnknown):
 		s3Error(w, c, http.StatusForbidden, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
+	case fault.Is(err, fault.Throttled):
+		s3Error(w, c, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 	default:
 		s3Error(w, c, http.StatusForbidden, "AccessDenied", "Access Denied")
 	}

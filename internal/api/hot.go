@@ -172,16 +172,20 @@ func addRequestID(t *front.Target) {
 func (hot *Hot) admits(r *front.Request, name []byte, sig *sigv4.Signature, err error) bool {
 	s := hot.s
 	if err != nil {
-		return s.Open && errors.Is(err, sigv4.ErrUnsigned)
+		return s.Open && errors.Is(err, sigv4.ErrUnsigned) && s.limits.take(nil) == nil
 	}
 	if sig.Scope.Service != wire.SageMaker.Signing {
 		return false
 	}
 	found, err := s.credential(sig.AccessKeyID, sig.SessionToken)
-	if err != nil || found.Principal == nil {
-		return err == nil
+	who := found.Principal
+	if err == nil && who != nil {
+		err = s.verifier.VerifyMessage(&r.Head, sig, string(found.Secret), r.Body)
+		if err == nil && !who.Always(invokeAction, s.endpointARN(sig, name)) {
+			return false
+		}
 	}
-	return s.verifier.VerifyMessage(&r.Head, sig, string(found.Secret), r.Body) == nil && found.Principal.Always(invokeAction, s.endpointARN(sig, name))
+	return err == nil && s.limits.take(who) == nil
 }
 
 const invokeAction = "sagemaker:InvokeEndpoint"

@@ -54,7 +54,7 @@ func (s *Server) guard(action string, kind resource.Kind, next http.HandlerFunc)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r.Context())
 		c.names("sagebrush", action, mutating(action))
-		body, err := readBody(w, r)
+		body, err := s.readBody(w, r)
 		if err == nil {
 			err = s.authenticate(r, body)
 		}

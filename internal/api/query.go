@@ -19,7 +19,7 @@ import (
 // GetRole, to turn a role's name into an ARN.
 func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request, scope sigv4.Scope) {
 	c := callOf(r.Context())
-	body, err := readBody(w, r)
+	body, err := s.readBody(w, r)
 	if err == nil {
 		err = s.authenticate(r, body)
 	}

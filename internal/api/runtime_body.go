@@ -17,8 +17,6 @@ const (
 	// bodyMargin is what the real service lets pass beyond the limit before it stops
 	// reading (RT-8).
 	bodyMargin = 4096
-	// bodyTime bounds the reading of one body.
-	bodyTime = 2 * time.Minute
 	// bodyStep is how much is read before more room is made: a client gets room for
 	// what it has sent, not for what it says that it will send.
 	bodyStep = 64 << 10
@@ -50,11 +48,6 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (body
 	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(b.time))
-	defer func() {
-		if err == nil { // the client's leaving is watched for; else what is left of the body must not be waited for
-			_ = control.SetReadDeadline(time.Time{})
-		}
-	}()
 	first := int64(bodyStep)
 	if r.ContentLength >= 0 {
 		first = min(first, r.ContentLength+1)
@@ -75,6 +68,7 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (body
 		case int64(len(body)) > limit+bodyMargin:
 			return nil, release, &tooLarge{limit + bodyMargin}
 		case err == io.EOF:
+			_ = control.SetReadDeadline(time.Time{}) // the client's leaving is still watched for
 			return body, release, checkLength(body, limit)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, release, router.Errorf(router.ValidationError, "The request's body did not arrive within %v.", b.time)

@@ -375,7 +375,7 @@ func TestBodyLimits(t *testing.T) {
 
 // A body that does not come is not waited for, and what all bodies together take is
 // bounded.
-func TestSlowBodies(t *testing.T) {
+func TestSlowInvocations(t *testing.T) {
 	t.Parallel()
 	p := newRuntime(t, true, echo)
 	p.server.bodies.time = 50 * time.Millisecond

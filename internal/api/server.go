@@ -8,7 +8,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -50,6 +49,9 @@ type Options struct {
 	// Open accepts any key that the server does not know, and requests without one:
 	// they may do everything.
 	Open bool
+	// RatePerSecond is how many requests a second each caller may make, and twice as
+	// many at once; 0 is without limit.
+	RatePerSecond int
 	// Audit keeps a line of every call that may change something or was refused; nil
 	// keeps none.
 	Audit *audit.Log
@@ -68,6 +70,8 @@ type Server struct {
 	services []service
 	own      http.Handler
 	bodies   bodies
+	limits   limits
+	slow     patience
 
 	logTokens logTokens
 	draining  chan struct{} // closed when answers without end must end
@@ -78,6 +82,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		Options: o, verifier: sigv4.NewVerifier(o.Now), logTokens: logTokens{o.LogSecret}, draining: make(chan struct{}),
+		limits: limits{perSecond: o.RatePerSecond}, slow: patience{bodyTime, stepTime},
 		bodies: bodies{budget: bodyBudget, time: bodyTime},
 	}
 	s.services = []service{
@@ -95,9 +100,6 @@ func New(o Options) *Server {
 // Drain ends the answers that would go on for as long as a job does, so that a
 // server that stops need not wait for them. It may be called twice.
 func (s *Server) Drain() { s.drain.Do(func() { close(s.draining) }) }
-
-// The bounds of requests other than S3's.
-const maxBody = 2 << 20
 
 // Where a request goes.
 type target int
@@ -229,7 +231,7 @@ func (s *Server) serveOperation(w http.ResponseWriter, r *http.Request, v *servi
 	if name == "" {
 		name = strings.Trim(r.URL.Path, "/")
 	}
-	body, err := readBody(w, r)
+	body, err := s.readBody(w, r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -278,21 +280,6 @@ func unknown(v *service, name string) error {
 }
 
 const jsonType = "application/x-amz-json-1.1"
-
-// readBody reads a request's body within the bound.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		e := wire.Errorf(wire.ValidationException, "The request has more than %d bytes.", maxBody)
-		e.Status = http.StatusRequestEntityTooLarge
-		return nil, e
-	}
-	if err != nil {
-		return nil, wire.Errorf(wire.SerializationException, "The request ended before its body did.")
-	}
-	return body, nil
-}
 
 // regions are the names that a region may have; others would end up in ARNs and
 // folder names.

@@ -48,6 +48,7 @@ type Config struct {
 	KMS             string        `koanf:"kms"`
 	Volumes         string        `koanf:"volumes"`
 	VolumeMemoryMB  int           `koanf:"volume-memory-mb"`
+	RateLimit       int           `koanf:"rate-limit"`
 
 	// Secrets come from the environment alone.
 	Secrets Secrets `koanf:"-"`
@@ -155,6 +156,7 @@ func Settings() []Setting {
 		{Name: "kms", Default: "embedded", Choices: []string{"embedded", "aws"}, Help: "whose keys encrypt volumes, logs and objects of the embedded S3: this server's, or AWS KMS's by the usual AWS environment"},
 		{Name: "volumes", Default: "auto", Choices: []string{"auto", "encrypted", "memory"}, Help: "what VolumeKmsKeyId means: encrypted (on disk, by gocryptfs), memory (nothing on disk), auto (encrypted where this host can do it, else memory)"},
 		{Name: "volume-memory-mb", Default: 0, Help: "the most that the volume of one job or variant may hold in memory, in units of 2^20 bytes; 0 is half of the machine's memory"},
+		{Name: "rate-limit", Default: 0, Help: "how many requests a second each access key may make, and twice as many at once; its sessions count, and all unknown keys together are one; 0 is without limit"},
 		{Name: "log-level", Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Help: "how much the server says of itself on standard error"},
 	}
 }
@@ -244,6 +246,9 @@ func (c Config) check() error {
 	}
 	if c.MaxInstances < 1 || c.MaxAnswerMB < 1 {
 		return fmt.Errorf("max-instances and max-answer-mb must be at least 1")
+	}
+	if c.RateLimit < 0 {
+		return fmt.Errorf("rate-limit is %d, and must not be under 0", c.RateLimit)
 	}
 	if c.LogDays < 0 || c.LogTotalMB < 0 || c.LogStreamMB < 16 {
 		return fmt.Errorf("log-days and log-total-mb must not be under 0, nor log-stream-mb under 16")

@@ -158,7 +158,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	}
 	port := api.New(api.Options{
 		Control: d.control, Router: routes, InvokeBytes: int64(c.InvokeMB) << 20, S3: s3, KMS: d.keyService(), Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages,
-		Identities: d.who, Open: d.open, Audit: d.audit,
+		Identities: d.who, Open: d.open, RatePerSecond: c.RateLimit, Audit: d.audit,
 		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 	})
 	d.api = port
