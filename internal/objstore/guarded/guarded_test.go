@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		s := memstore.New("bucket")
-		return storetest.Harness{Store: guarded.New(s), Bucket: "bucket", Uploads: s.Writing}
+		return storetest.Harness{Store: guarded.New(s), Bucket: "bucket", Uploads: s.Writing, Claims: true}
 	})
 }
 
