@@ -58,6 +58,8 @@ type Config struct {
 	DockerReadOnly  bool          `koanf:"docker-read-only-root"`
 	DockerPids      int           `koanf:"docker-pids"`
 	DockerEmulation bool          `koanf:"docker-emulation"`
+	DockerSubnets   string        `koanf:"docker-subnets"`
+	DockerReachHost bool          `koanf:"docker-reach-host"`
 	EndpointStartup time.Duration `koanf:"endpoint-startup"`
 	InvokeTimeout   time.Duration `koanf:"invoke-timeout"`
 	InvokeMB        int           `koanf:"invoke-mb"`
@@ -145,6 +147,8 @@ func Settings() []Setting {
 		{Name: "docker-read-only-root", Default: false, Help: "make the files of containers read-only, all but /tmp, /run and the scratch folder"},
 		{Name: "docker-pids", Default: 8192, Help: "how many processes and threads one container may have"},
 		{Name: "docker-emulation", Default: false, Help: "start images of another architecture, where the machine can emulate it"},
+		{Name: "docker-subnets", Default: "198.18.0.0/15", Help: "where the networks of containers get their addresses, eight for each: an IPv4 prefix that nothing else here uses"},
+		{Name: "docker-reach-host", Default: false, Help: "let containers connect to services of this machine and to link-local addresses, which a server that runs as root prevents otherwise"},
 		{Name: "model-cache-gb", Default: 20, Help: "how much unpacked model data stays on disk for later jobs, in units of 2^30 bytes; what is in use may be more"},
 		{Name: "runtime-patience", Default: 30 * time.Minute, Help: "how long a job waits for a container engine that does not answer"},
 		{Name: "assemble-always-newline", Default: false, Help: "with AssembleWith=Line add a newline after each answer, even if it ends in one"},

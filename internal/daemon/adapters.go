@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/docker"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/process"
+	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/filestore"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore/s3store"
@@ -71,9 +73,14 @@ func (d *Daemon) openDriver() (driver.Driver, error) {
 	if c.Runtime == "process" {
 		return processes, nil
 	}
+	subnets, err := netip.ParsePrefix(c.DockerSubnets)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "the setting docker-subnets, %q, is no IP prefix such as 198.18.0.0/15", c.DockerSubnets)
+	}
 	containers, err := docker.New(docker.Config{
 		Host: c.DockerHost, Owner: d.data, Capabilities: c.DockerCapabilities,
-		ReadOnlyRoot: c.DockerReadOnly, PidsLimit: int64(c.DockerPids), Emulation: c.DockerEmulation, Log: d.Log,
+		ReadOnlyRoot: c.DockerReadOnly, PidsLimit: int64(c.DockerPids), Emulation: c.DockerEmulation,
+		Subnets: subnets, ReachHost: c.DockerReachHost, Log: d.Log,
 	})
 	if err != nil {
 		return nil, err

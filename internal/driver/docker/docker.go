@@ -52,6 +52,10 @@ type Config struct {
 	// Emulation lets images of another architecture start, which is right where the
 	// kernel has an interpreter for them.
 	Emulation bool
+	// ReachHost lets containers connect to services of this machine, and to the
+	// link-local addresses where a cloud hands out this machine's credentials. Isolated
+	// ones stay isolated.
+	ReachHost bool
 	// Log receives what an operator should know; nil discards it.
 	Log *slog.Logger
 }
@@ -75,6 +79,8 @@ type Driver struct {
 	pulls map[string]*pull
 	facts *facts // nil when the engine must be asked
 	reach reach
+	// fenced is what became of the last fence, so that it is told once.
+	fenced string
 
 	leftovers leftovers
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -48,6 +50,9 @@ func (d *Driver) makeNetwork(ctx context.Context, i *instance, spec driver.Spec,
 		return false, err
 	}
 	direct = d.decideReach(gateway) == reachDirect
+	if direct && (spec.Isolated || !d.config.ReachHost) {
+		d.fence()
+	}
 	if spec.Isolated && !direct {
 		return false, fault.New(fault.Unsupported,
 			"EnableNetworkIsolation needs a Docker engine whose networks this machine is part of, and the one at %s is rootless, remote or in a virtual machine", d.host)
@@ -71,7 +76,7 @@ func (d *Driver) createNetwork(ctx context.Context, i *instance, isolated bool, 
 			Driver:   "bridge",
 			Internal: isolated,
 			IPAM:     &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet, Gateway: gateway}}},
-			Options:  map[string]string{"com.docker.network.bridge.name": d.bridge(i.id)},
+			Options:  map[string]string{"com.docker.network.bridge.name": d.bridge(i.id, isolated)},
 			Labels:   labels,
 		})
 		switch {
@@ -90,9 +95,41 @@ func (d *Driver) createNetwork(ctx context.Context, i *instance, isolated bool, 
 
 // bridge names the interface of an instance's network on the engine's machine.
 // The names begin alike, so that a rule of a firewall can mean all of them.
-func (d *Driver) bridge(id string) string {
+func (d *Driver) bridge(id string, isolated bool) string {
 	sum := sha256.Sum256([]byte(d.owner + id))
-	return "sgb-" + hex.EncodeToString(sum[:5])
+	prefix := bridgePrefix
+	switch {
+	case isolated:
+		prefix = isolatedPrefix
+	case d.config.ReachHost:
+		prefix = openPrefix
+	}
+	return prefix + hex.EncodeToString(sum[:5])
+}
+
+// The fence means all bridges with the first two prefixes, whichever server made them.
+const (
+	bridgePrefix   = "sgb-"
+	isolatedPrefix = "sgi-"
+	openPrefix     = "sgo-"
+)
+
+// errNoRight is raiseFence's answer to a process without CAP_NET_ADMIN.
+var errNoRight = errors.New("changing the packet filter needs root, or the capability CAP_NET_ADMIN")
+
+// fence keeps instances from this machine, before one of them starts. Where it cannot,
+// the operator is told once, and instances run all the same: most servers of a single
+// user are not root.
+func (d *Driver) fence() {
+	err := raiseFence()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if text := fmt.Sprint(err); text != d.fenced {
+		d.fenced = text
+		if err != nil {
+			d.log.Warn("containers can reach services of this machine that listen on other addresses than the loopback's (docs/security.md)", "error", err)
+		}
+	}
 }
 
 // nthSubnet cuts a range into networks and gives one of them; n counts around.

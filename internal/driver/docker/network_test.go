@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,7 +46,7 @@ func TestIsolated(t *testing.T) {
 	}
 	// Outside the machine, wherever that is, and where clouds tell their secrets.
 	for _, address := range []string{"192.0.2.1:80", "169.254.169.254:80", "1.1.1.1:443"} {
-		if said := dial(t, i, address); !strings.Contains(said, "unreachable") && !strings.Contains(said, "timeout") {
+		if said := dial(t, i, address); !strings.Contains(said, "unreachable") && !strings.Contains(said, "timeout") && !strings.Contains(said, "no route") {
 			t.Errorf("%s: %s", address, said)
 		}
 	}
@@ -60,6 +62,90 @@ func TestIsolated(t *testing.T) {
 	if said := dial(t, i, l.Addr().String()); said == "connected" {
 		t.Error("an instance reaches the machine's own loopback")
 	}
+}
+
+// TestFence has instances that reach no service of this machine, by the address of
+// their bridge or by any other, isolated or not, unless the driver was told otherwise.
+func TestFence(t *testing.T) {
+	t.Parallel()
+	e := requireEngine(t)
+	if os.Getuid() != 0 {
+		t.Skip("changing the packet filter needs root")
+	}
+	image := e.loadProgram(t)
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	reached := func(d *Driver, id string, isolated bool) (said []string) {
+		s := spec(image, id, nil)
+		s.Isolated = isolated
+		i := start(t, d, s)
+		post(t, i, "/print", nil) // the machine reaches it
+		addresses := []netip.Addr{gatewayOf(t, e, i)}
+		if !isolated { // which has no way to any other network
+			addresses = append(addresses, machineAddress(t))
+		}
+		for _, a := range addresses {
+			said = append(said, dial(t, i, net.JoinHostPort(a.String(), port)))
+		}
+		return said
+	}
+	open := newDriver(t)
+	open.config.ReachHost = true
+	for _, said := range reached(open, "open", false) {
+		if said != "connected" {
+			t.Errorf("with ReachHost: %s", said)
+		}
+	}
+	said := reached(open, "openisolated", true)
+	fenced := newDriver(t)
+	said = append(said, reached(fenced, "fenced", false)...)
+	said = append(said, reached(fenced, "fencedisolated", true)...)
+	for _, said := range said {
+		if said == "connected" {
+			t.Error("an instance reaches a service of this machine")
+		}
+	}
+}
+
+// gatewayOf is this machine's address on an instance's bridge.
+func gatewayOf(t *testing.T, e testEngine, i *instance) netip.Addr {
+	t.Helper()
+	address, err := netip.ParseAddrPort(i.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range localPrefixes() {
+		if p.Contains(address.Addr()) {
+			return p.Addr()
+		}
+	}
+	t.Fatalf("no network of this machine has %s", i.Addr())
+	return netip.Addr{}
+}
+
+// machineAddress is another address of this machine: that of the default bridge, which
+// every engine's machine has.
+func machineAddress(t *testing.T) netip.Addr {
+	t.Helper()
+	bridge, err := net.InterfaceByName("docker0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs, err := bridge.Addrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			return p.Addr()
+		}
+	}
+	t.Fatal("docker0 has no address")
+	return netip.Addr{}
 }
 
 // TestNotHere has an engine whose networks are elsewhere: ports are published, and
