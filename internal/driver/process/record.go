@@ -76,10 +76,37 @@ func (r records) save(rec record) error {
 		return err
 	}
 	name := r.file(rec)
-	if err := os.WriteFile(name+".new", data, 0o600); err != nil {
+	if err := os.WriteFile(name+unfinished, data, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(name+".new", name)
+	return os.Rename(name+unfinished, name)
+}
+
+// unfinished ends the name of a record that is being written.
+const unfinished = ".new"
+
+// removeUnfinished removes what servers that were killed while they wrote a record have
+// left of it. One that a living server writes at this moment stays.
+func (r records) removeUnfinished() error {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var failed []error
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), recordSuffix+unfinished) {
+			continue
+		}
+		name := filepath.Join(r.dir, e.Name())
+		var rec record
+		if data, err := os.ReadFile(name); err == nil && json.Unmarshal(data, &rec) == nil && rec.Owner.alive() {
+			continue
+		}
+		if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }
 
 func (r records) remove(rec record) error {

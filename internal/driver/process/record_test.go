@@ -1,6 +1,7 @@
 package process
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,5 +82,43 @@ func TestAlive(t *testing.T) {
 		if p.alive() {
 			t.Errorf("%+v is alive", p)
 		}
+	}
+}
+
+// What a killed server had begun to write is removed, and nothing else.
+func TestRecordsUnfinished(t *testing.T) {
+	t.Parallel()
+	r := records{filepath.Join(t.TempDir(), "missing [so far]")}
+	if err := r.removeUnfinished(); err != nil {
+		t.Fatal(err)
+	}
+	whole := record{ID: "whole", Token: newToken()}
+	if err := r.save(whole); err != nil {
+		t.Fatal(err)
+	}
+	self, err := identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	living, _ := json.Marshal(record{ID: "living", Token: newToken(), Owner: self})
+	dead, _ := json.Marshal(record{ID: "dead", Token: newToken(), Owner: process{Pid: os.Getpid(), Start: self.Start - 1, Boot: self.Boot}})
+	for name, content := range map[string]string{"half": `{"ID": "ha`, "none": "", "dead": string(dead), "living": string(living)} {
+		if err := os.WriteFile(filepath.Join(r.dir, name+recordSuffix+unfinished), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.removeUnfinished(); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if want := []string{"living" + recordSuffix + unfinished, filepath.Base(r.file(whole))}; !slices.Equal(left, want) {
+		t.Errorf("left %v, want %v", left, want)
 	}
 }

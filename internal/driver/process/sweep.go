@@ -16,6 +16,9 @@ import (
 func (d *Driver) Sweep(ctx context.Context, _ []string) error {
 	found, err := d.records.list()
 	var failed []error
+	if err := d.records.removeUnfinished(); err != nil {
+		failed = append(failed, fault.Wrap(fault.Internal, err, "unfinished records of the process runtime cannot be removed"))
+	}
 	if err != nil {
 		failed = append(failed, fault.Wrap(fault.Internal, err, "records of the process runtime cannot be read"))
 	}
