@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sagebrush-ml/sagebrush/internal/api"
+	"github.com/sagebrush-ml/sagebrush/internal/daemon"
 	"github.com/sagebrush-ml/sagebrush/internal/demo"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 )
@@ -75,7 +76,7 @@ func (a *app) runDemo(ctx context.Context, folder string, keep bool) (err error)
 		return err
 	}
 	cfg.MaxInstances = max(cfg.MaxInstances, 2)
-	s, err := a.start(ctx, cfg, nil)
+	s, err := a.start(ctx, daemon.Options{Config: cfg})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sagebrush-ml/sagebrush/internal/config"
+	"github.com/sagebrush-ml/sagebrush/internal/daemon"
 )
 
 // serve is the command that runs a server.
@@ -122,7 +123,7 @@ func (a *app) runServe(cmd *cobra.Command, path string) error {
 	if n := runtime.GOMAXPROCS(0); cfg.TLSCert == "" {
 		runtime.GOMAXPROCS(2 * n)
 	}
-	s, err := a.start(cmd.Context(), cfg, nil)
+	s, err := a.start(cmd.Context(), daemon.Options{Config: cfg})
 	if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // it was asked to stop before it was ready
 	}

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/sagebrush-ml/sagebrush/internal/config"
 	"github.com/sagebrush-ml/sagebrush/internal/daemon"
-	"github.com/sagebrush-ml/sagebrush/internal/objstore"
 )
 
 // session is a server that runs in this process, and a client of it.
@@ -21,10 +19,11 @@ type session struct {
 	done chan error
 }
 
-// start starts a server and waits until it answers. The caller must close the
-// session.
-func (a *app) start(ctx context.Context, cfg config.Config, objects objstore.Store) (*session, error) {
-	d, err := daemon.Open(ctx, daemon.Options{Config: cfg, Version: a.Version, Self: a.Self, Objects: objects, Log: a.logger(cfg.LogLevel)})
+// start starts a server and waits until it answers. What is the same for every server
+// of the command is filled in. The caller must close the session.
+func (a *app) start(ctx context.Context, o daemon.Options) (*session, error) {
+	o.Version, o.Self, o.Log = a.Version, a.Self, a.logger(o.Config.LogLevel)
+	d, err := daemon.Open(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sagebrush-ml/sagebrush/internal/api"
 	"github.com/sagebrush-ml/sagebrush/internal/config"
+	"github.com/sagebrush-ml/sagebrush/internal/daemon"
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 )
 
@@ -198,7 +199,7 @@ func (a *app) runTransform(ctx context.Context, f *transformFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
-	s, err := a.start(ctx, cfg, store)
+	s, err := a.start(ctx, daemon.Options{Config: cfg, Objects: store, AnyRole: true})
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,9 @@ type Options struct {
 	Self []string
 	// Objects replaces the store of jobs; nil is what Config says.
 	Objects objstore.Store
+	// AnyRole accepts execution roles that do not exist, which then limit nothing, as an
+	// open server does: for a server that has no client but its own process.
+	AnyRole bool
 	Log     *slog.Logger
 }
 
