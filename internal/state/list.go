@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -258,10 +259,16 @@ func (p *page) cursor(last row) *Cursor {
 // fewRows is how many rows are sorted rather than looked for along the order.
 const fewRows = 4000
 
+// fewNames is how many names are looked up one by one.
+const fewNames = 1000
+
 // choose picks the index to walk. The index of the order gives the page without
 // sorting, but walks far when few rows pass a filter; then the index of that
 // filter finds them at once. It counts no further than fewRows to know.
 func (p *page) choose(tx *Tx) error {
+	if found, err := p.named(tx); err != nil || found {
+		return err
+	}
 	for _, n := range p.narrow {
 		where, args := p.where(n.terms)
 		var count int
@@ -277,6 +284,24 @@ func (p *page) choose(tx *Tx) error {
 		}
 	}
 	return nil
+}
+
+// named looks the names up that contain NameContains, and reports whether they are few.
+func (p *page) named(tx *Tx) (bool, error) {
+	if p.q.NameContains == "" {
+		return false, nil
+	}
+	found, few, err := tx.names.containing(tx, nameGroup{p.q.Region, p.kind}, p.q.NameContains, fewNames)
+	if err != nil || !few {
+		return false, err
+	}
+	list, err := json.Marshal(found)
+	if err != nil {
+		return false, fmt.Errorf("look names up: %w", err)
+	}
+	p.using = byName
+	p.terms = append(p.terms, term{nameIsIn, []any{string(list)}})
+	return true, nil
 }
 
 // statement gives the text of the query. The page is found in an index alone; only

@@ -53,6 +53,7 @@ func (tx *Tx) insert(r row) (bool, error) {
 	if n == 0 || err != nil {
 		return false, err
 	}
+	tx.names.add(nameGroup{r.Region, r.Kind}, r.Name)
 	tx.touched(r.Key)
 	return true, nil
 }

@@ -16,6 +16,9 @@ import (
 // other files are meant to run on PostgreSQL too, except the index hint in
 // list.go.
 
+// nameIsIn is the condition that a name is one of a JSON array's.
+const nameIsIn = "name IN (SELECT value FROM json_each(?))"
+
 // writeDSN opens the one connection that writes. The log is synced with every
 // commit, because an accepted job must survive a loss of power; macOS needs
 // fullfsync for that, and elsewhere it means nothing.

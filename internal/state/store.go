@@ -43,6 +43,7 @@ type Store struct {
 	temporary string // the folder to remove on Close, "" for a durable store
 	lock      *fileLock
 
+	names           *nameIndex
 	writeDB, readDB *sql.DB
 	writer          *writer
 	// readers holds one slot for each View that may run; a nil slot is opened
@@ -70,7 +71,7 @@ var errClosed = fault.New(fault.Unavailable, "The state database is closed becau
 // newer Sagebrush wrote it (fault.Unsupported) and when it is damaged or not a
 // database (fault.Internal). ctx bounds only the opening.
 func Open(ctx context.Context, path string, opts Options) (*Store, error) {
-	s := &Store{path: path, closing: make(chan struct{})}
+	s := &Store{path: path, names: newNames(), closing: make(chan struct{})}
 	if err := s.open(ctx, opts); err != nil {
 		s.release()
 		return nil, err
@@ -114,7 +115,7 @@ func (s *Store) open(ctx context.Context, opts Options) error {
 	for range slots {
 		s.readers <- nil
 	}
-	s.writer = newWriter(ctx, ses, s.closing, s.announce)
+	s.writer = newWriter(ctx, ses, s.names, s.closing, s.announce)
 	go s.writer.loop()
 	return nil
 }
@@ -234,7 +235,7 @@ func (s *Store) View(ctx context.Context, fn func(tx *Tx) error) (err error) {
 			ses = nil
 		}
 	}()
-	tx := &Tx{ctx: ctx, ses: ses}
+	tx := &Tx{ctx: ctx, ses: ses, names: s.names}
 	defer tx.end()
 	return fn(tx)
 }

@@ -16,6 +16,7 @@ import (
 type Tx struct {
 	ctx    context.Context
 	ses    *session
+	names  *nameIndex
 	writes bool
 	// keys are the folded keys of what was written.
 	keys []resource.Key

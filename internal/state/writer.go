@@ -23,6 +23,7 @@ const (
 type writer struct {
 	ctx      context.Context // never cancelled: an interrupted statement would undo the whole group
 	ses      *session
+	names    *nameIndex
 	announce func([]resource.Key)
 	queue    chan *request // unbuffered, so that nothing is left in it when the writer ends
 	closing  <-chan struct{}
@@ -38,9 +39,9 @@ type request struct {
 	reply chan error
 }
 
-func newWriter(ctx context.Context, ses *session, closing <-chan struct{}, announce func([]resource.Key)) *writer {
+func newWriter(ctx context.Context, ses *session, names *nameIndex, closing <-chan struct{}, announce func([]resource.Key)) *writer {
 	return &writer{
-		ctx: context.WithoutCancel(ctx), ses: ses, announce: announce,
+		ctx: context.WithoutCancel(ctx), ses: ses, names: names, announce: announce,
 		queue: make(chan *request), closing: closing, done: make(chan struct{}),
 	}
 }
@@ -83,6 +84,7 @@ func (w *writer) loop() {
 		select {
 		case r := <-w.queue:
 			w.group(r)
+			w.names.tidy(w.ctx, w.ses)
 		case <-w.closing:
 			return
 		}
@@ -150,7 +152,7 @@ func (w *writer) run(r *request) error {
 	if err := w.ses.exec(w.ctx, "SAVEPOINT closure"); err != nil {
 		return err
 	}
-	tx := &Tx{ctx: w.ctx, ses: w.ses, writes: true}
+	tx := &Tx{ctx: w.ctx, ses: w.ses, names: w.names, writes: true}
 	r.err = call(r.fn, tx)
 	r.keys = tx.end()
 	if r.err == nil {
