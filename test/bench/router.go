@@ -109,7 +109,10 @@ func (b *bench) route(ctx context.Context, size, connections int) error {
 	if err := t.Flush(); err != nil || len(flows[nginxRow]) == 0 {
 		return err
 	}
-	return judge(size, flows)
+	if err := judge(size, flows); err != nil {
+		return err
+	}
+	return b.latency(ctx, size, connections, median(of(flows[nginxRow], func(f flow) float64 { return f.rate })))
 }
 
 // Rows of the table.
@@ -200,46 +203,56 @@ func over(a, b []flow, value func(flow) float64, wide bool) string {
 
 // flow has wrk send to a proxy with a container of its own.
 func (b *bench) flow(ctx context.Context, k, size, connections int) (f flow, err error) {
+	err = b.proxied(ctx, k, size, func(addr string, proxy *child) error {
+		script, _, err := b.signed(ctx, addr, size)
+		if err != nil {
+			return err
+		}
+		before := 0.0
+		seconds := (*child).familySeconds
+		if k == serverRow {
+			seconds = (*child).cpuSeconds // its container is its own child
+		}
+		if proxy != nil {
+			if before, err = seconds(proxy); err != nil {
+				return err
+			}
+		}
+		out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c", strconv.Itoa(connections), "-d", full(b, 3*time.Second, time.Second).String(),
+			"--latency", "-s", script, "http://"+addr+"/endpoints/bench/invocations").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		var requests float64
+		f, requests, err = readWrk(string(out))
+		if err == nil && proxy != nil {
+			var after float64
+			after, err = seconds(proxy)
+			f.cpu = (after - before) / requests * 1e6
+		}
+		return err
+	})
+	return f, err
+}
+
+// proxied calls do with the address of a proxy that has a container of its own, or of
+// the container alone.
+func (b *bench) proxied(ctx context.Context, k, size int, do func(addr string, proxy *child) error) (err error) {
 	var hello struct{ Addr string }
 	model, err := start(ctx, &hello, nil, filepath.Join(b.programs, "model"), "-size", strconv.Itoa(size))
 	if err != nil {
-		return f, err
+		return err
 	}
 	defer model.close(&err)
 	addr := hello.Addr
 	var proxy *child
 	if routers[k].start != nil {
 		if proxy, addr, err = routers[k].start(ctx, b, addr, size); err != nil {
-			return f, err
+			return err
 		}
 		defer proxy.close(&err)
 	}
-	script, err := b.signed(ctx, addr, size)
-	if err != nil {
-		return f, err
-	}
-	before := 0.0
-	seconds := (*child).familySeconds
-	if k == serverRow {
-		seconds = (*child).cpuSeconds // its container is its own child
-	}
-	if proxy != nil {
-		if before, err = seconds(proxy); err != nil {
-			return f, err
-		}
-	}
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c", strconv.Itoa(connections), "-d", full(b, 3*time.Second, time.Second).String(),
-		"--latency", "-s", script, "http://"+addr+"/endpoints/bench/invocations").CombinedOutput()
-	if err != nil {
-		return f, fmt.Errorf("%w: %s", err, out)
-	}
-	f, requests, err := readWrk(string(out))
-	if err == nil && proxy != nil {
-		var after float64
-		after, err = seconds(proxy)
-		f.cpu = (after - before) / requests * 1e6
-	}
-	return f, err
+	return do(addr, proxy)
 }
 
 // wrkLine finds the numbers in what wrk prints.
@@ -268,27 +281,35 @@ func readWrk(out string) (f flow, requests float64, err error) {
 	return f, requests, nil
 }
 
-// signed writes a script for wrk whose one request is signed, as every proxy gets it.
-func (b *bench) signed(ctx context.Context, addr string, size int) (string, error) {
+// signed writes a script for wrk whose one request is signed, as every proxy gets it,
+// and a file with the request itself.
+func (b *bench) signed(ctx context.Context, addr string, size int) (script, raw string, err error) {
 	body := bytes.Repeat([]byte("1,2,3,4\n"), size/8)
 	digest := sha256.Sum256(body)
 	r, err := http.NewRequest(http.MethodPost, "http://"+addr+"/endpoints/bench/invocations", bytes.NewReader(body))
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	r.Header.Set("Content-Type", "text/csv")
 	r.Header.Set("Accept", "*/*")
 	err = v4.NewSigner().SignHTTP(ctx, aws.Credentials{AccessKeyID: accessKeyID, SecretAccessKey: secretKey}, r,
 		hex.EncodeToString(digest[:]), "sagemaker", "us-west-2", time.Now())
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	lua := fmt.Sprintf("wrk.method = \"POST\"\nwrk.body = string.rep(\"1,2,3,4\\n\", %d)\n", size/8)
 	for name, values := range r.Header {
 		lua += fmt.Sprintf("wrk.headers[%q] = %q\n", name, values[0])
 	}
-	script := filepath.Join(b.tmp, "signed.lua")
-	return script, os.WriteFile(script, []byte(lua), 0o600)
+	script, raw = filepath.Join(b.tmp, "signed.lua"), filepath.Join(b.tmp, "signed.http")
+	var sent bytes.Buffer
+	if err := r.Write(&sent); err != nil {
+		return "", "", err
+	}
+	if err := os.WriteFile(raw, sent.Bytes(), 0o600); err != nil {
+		return "", "", err
+	}
+	return script, raw, os.WriteFile(script, []byte(lua), 0o600)
 }
 
 // startServer starts the real server with one endpoint of one instance. It knows the
