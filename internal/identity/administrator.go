@@ -56,7 +56,7 @@ func (s *Store) administrator(tx *state.Tx) (name string, err error) {
 // administers reports whether policies allow all of administration on every user.
 func (s *Store) administers(set policy.Set) bool {
 	for _, action := range administration() {
-		if d, fixed := set.Fixed(action, s.arn(User, "*")); !fixed || !d.Allowed() {
+		if d, fixed := set.Fixed(action, s.ARN(User, "*")); !fixed || !d.Allowed() {
 			return false
 		}
 	}

@@ -173,8 +173,8 @@ func save(write func(state.Record) error, kind Kind, name string, r *record) err
 	return write(state.Record{Kind: kind.recordKind(), Name: name, Body: body})
 }
 
-// arn gives the ARN of an identity.
-func (s *Store) arn(kind Kind, name string) string {
+// ARN gives the ARN of an identity, which need not exist.
+func (s *Store) ARN(kind Kind, name string) string {
 	if kind == User && name == Root {
 		return "arn:aws:iam::" + s.Account + ":root"
 	}
@@ -323,7 +323,7 @@ func (s *Store) Find(ctx context.Context, kind Kind, name string) (i Identity, e
 
 // identity shows a record without its secrets.
 func (s *Store) identity(kind Kind, name string, r *record) Identity {
-	i := Identity{Kind: kind, Name: name, ARN: s.arn(kind, name), Created: r.Created, Policies: r.Policies, SessionsFrom: r.SessionsFrom}
+	i := Identity{Kind: kind, Name: name, ARN: s.ARN(kind, name), Created: r.Created, Policies: r.Policies, SessionsFrom: r.SessionsFrom}
 	for _, k := range r.Keys {
 		i.Keys = append(i.Keys, AccessKey{ID: k.ID, Created: k.Created, Active: k.Active, Expires: k.Expires})
 	}

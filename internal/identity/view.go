@@ -74,7 +74,7 @@ func (s *Store) Role(arn string) (*Principal, error) {
 	if !ok || r == nil {
 		return nil, fault.New(fault.NotFound, "There is no role %s.", printable(arn))
 	}
-	arn = s.arn(Role, name)
+	arn = s.ARN(Role, name)
 	return &Principal{ARN: arn, UserID: name, Base: arn, Attributes: attributes(s.Account, "AssumedRole", arn, name, ""), policies: r.policies}, nil
 }
 
@@ -103,7 +103,7 @@ func (s *Store) include(v *view, kind Kind, name string, r *record) error {
 		v.roles[name] = &role{policies: set, sessionsFrom: r.SessionsFrom}
 		return nil
 	}
-	arn, userName, userType, userID := s.arn(User, name), name, "User", name
+	arn, userName, userType, userID := s.ARN(User, name), name, "User", name
 	if name == Root {
 		userName, userType, userID = "", "Account", s.Account
 	}
