@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 )
 
 // TestMain makes this test binary the sagebrush of the scripts, and the other
@@ -25,7 +30,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"sagebrush": func() { os.Exit(run()) },
 		"container": container,
-		"send":      send,
+		"send":      func() { send(false) },
+		"sign":      func() { send(true) },
 	})
 }
 
@@ -45,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"server":    server,
 			"terminate": terminate,
 			"interrupt": interrupt,
+			"adopt":     adopt,
 		},
 	})
 }
@@ -104,6 +111,25 @@ func server(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("the server printed %q", lines.Text())
 		}
 		ts.Setenv(name, value)
+	}
+}
+
+// adopt sets the variables that the last command printed as lines of a shell.
+func adopt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: adopt")
+	}
+	n := 0
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+		if !ok {
+			ts.Fatalf("%q sets no variable", line)
+		}
+		ts.Setenv(name, value)
+		n++
+	}
+	if n == 0 {
+		ts.Fatalf("nothing was printed")
 	}
 }
 
@@ -204,11 +230,13 @@ func container() {
 // partPause keeps the parts of an answer apart, so that they do not arrive as one.
 const partPause = 50 * time.Millisecond
 
-// send sends one unsigned request to the script's server, which is open:
+// send sends one request to the script's server, unsigned, which is open then, or
+// signed with the keys of the environment:
 //
 //	send Operation request.json
 //	send PUT /bucket/key [file]
-func send() {
+//	sign ...
+func send(signed bool) {
 	method, path, body := os.Args[1], os.Args[2], []byte(nil)
 	header := http.Header{}
 	file := ""
@@ -229,6 +257,15 @@ func send() {
 		fail(err)
 	}
 	req.Header = header
+	if signed {
+		service := "sagemaker"
+		if header.Get("X-Amz-Target") == "" {
+			service = "s3"
+		}
+		if err := sign(req, service, body); err != nil {
+			fail(err)
+		}
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		fail(err)
@@ -240,6 +277,14 @@ func send() {
 	if resp.StatusCode >= 300 {
 		fail(errors.New(resp.Status))
 	}
+}
+
+// sign signs a request with the keys of the environment.
+func sign(req *http.Request, service string, body []byte) error {
+	hash := sigv4.BodyHash(body)
+	req.Header.Set("X-Amz-Content-Sha256", hash)
+	keys := aws.Credentials{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY")}
+	return v4.NewSigner().SignHTTP(context.Background(), keys, req, hash, service, os.Getenv("AWS_DEFAULT_REGION"), time.Now())
 }
 
 func fail(err error) {

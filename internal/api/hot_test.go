@@ -98,6 +98,7 @@ func TestHotAdmits(t *testing.T) {
 	t.Parallel()
 	s := known(t)
 	hot := s.Hot()
+	invoker(t, s, "admin", `{"Effect":"Allow","Action":"*","Resource":"*"}`) // who is left when the others' keys are off
 	const here = `"Resource":"arn:aws:sagemaker:us-east-1:000000000000:endpoint/mine"`
 	for name, c := range map[string]struct {
 		statement string

@@ -38,6 +38,7 @@ func (s *Server) ownPaths() http.Handler {
 	mux.Handle("GET /-/api/v1/endpoints/{name}/logs", s.guard("GetLogs", resource.KindEndpoint, s.endpointLogs))
 	mux.Handle("POST /-/api/v1/endpoints/{name}/maintenance", s.guard("MaintainEndpoint", resource.KindEndpoint, s.maintainEndpoint))
 	mux.Handle("DELETE /-/api/v1/endpoints/{name}", s.guard("DeleteEndpoint", resource.KindEndpoint, s.forceDeleteEndpoint))
+	s.identityPaths(mux)
 	mux.HandleFunc("/-/", func(w http.ResponseWriter, r *http.Request) {
 		ownError(w, http.StatusNotFound, "there is nothing at "+clip(r.Method+" "+r.URL.Path))
 	})
@@ -48,24 +49,34 @@ func (s *Server) ownPaths() http.Handler {
 const nowhere resource.Kind = ""
 
 // guard lets requests through whose caller may do an action of ours,
-// sagebrush:ACTION, on the resource of a kind that the path names. Their bodies are
-// bounded, and have been read.
+// sagebrush:ACTION, on the resource of a kind that the path names.
 func (s *Server) guard(action string, kind resource.Kind, next http.HandlerFunc) http.Handler {
+	return s.gate("sagebrush", action, func(r *http.Request) ([]need, error) {
+		if kind == nowhere {
+			return everywhere(), nil
+		}
+		k := s.requestKey(r)
+		k.Kind = kind
+		return []need{{resource: k.ARN(s.Account), tagged: &k}}, nil
+	}, next)
+}
+
+// gate lets requests through whose caller may do an operation of a service, by all
+// that the request needs. Their bodies are bounded, and have been read.
+func (s *Server) gate(service, operation string, needs func(r *http.Request) ([]need, error), next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r.Context())
-		c.names("sagebrush", action, mutating(action))
+		c.names(service, operation, mutating(operation))
 		body, err := s.readBody(w, r)
 		if err == nil {
 			err = s.authenticate(r, body)
 		}
+		var all []need
 		if err == nil {
-			own := everywhere()
-			if kind != nowhere {
-				k := s.requestKey(r)
-				k.Kind = kind
-				own = []need{{resource: k.ARN(s.Account), tagged: &k}}
-			}
-			err = s.authorizeAll(r.Context(), "sagebrush:"+action, own)
+			all, err = needs(r)
+		}
+		if err == nil {
+			err = s.authorizeAll(r.Context(), service+":"+operation, all)
 		}
 		if err != nil {
 			e := wire.FromFault(refused(err))

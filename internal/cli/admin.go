@@ -15,10 +15,11 @@ func (a *app) admin() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "admin",
 		GroupID: "server",
-		Short:   "Maintain a server: replace instances, delete what is stuck",
-		Long: `Do what the platform itself does on AWS. The server is the one that --endpoint-url or
+		Short:   "Maintain a server: users and roles, new instances, what is stuck",
+		Long: `Do what IAM and the platform itself do on AWS. The server is the one that --endpoint-url or
 AWS_ENDPOINT_URL names, else the one that runs on this machine.`,
-		Example: `  sagebrush admin maintenance start --all
+		Example: `  sagebrush admin users create alice --policy reader.json && sagebrush admin keys create alice
+  sagebrush admin maintenance start --all
   sagebrush admin delete stuck --force`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -34,7 +35,7 @@ AWS_ENDPOINT_URL names, else the one that runs on this machine.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	maintenance.AddCommand(a.maintenanceStart(f))
-	cmd.AddCommand(maintenance, a.adminDelete(f))
+	cmd.AddCommand(a.adminUsers(f), a.adminRoles(f), a.adminKeys(f), maintenance, a.adminDelete(f))
 	return cmd
 }
 

@@ -38,7 +38,7 @@ func newClient(t target) *client {
 	return &client{
 		target: t,
 		http:   &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 4, TLSClientConfig: trust(t.CABundle)}},
-		signer: v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }),
+		signer: v4.NewSigner(),
 	}
 }
 
@@ -92,11 +92,23 @@ func (c *client) own(ctx context.Context, path string, out any) error {
 
 // ownDo is own with another method than GET.
 func (c *client) ownDo(ctx context.Context, method, path string, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.URL+"/-/api/v1/"+path, nil)
+	return c.ownSend(ctx, method, path, nil, out)
+}
+
+// ownSend is ownDo with a body, which is in as JSON unless that is nil.
+func (c *client) ownSend(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+"/-/api/v1/"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	answer, err := c.do(req, "sagemaker", nil)
+	answer, err := c.do(req, "sagemaker", body)
 	if err != nil {
 		return err
 	}
@@ -193,7 +205,9 @@ func (c *client) send(by *http.Client, req *http.Request, service string, body [
 		req.Header.Set("X-Amz-Content-Sha256", sum)
 	}
 	keys := aws.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.session}
-	if err := c.signer.SignHTTP(req.Context(), keys, req, sum, service, c.Region, time.Now()); err != nil {
+	// S3's signatures cover the path as it is sent, those of others encode it once more.
+	asSent := func(o *v4.SignerOptions) { o.DisableURIPathEscaping = service == "s3" }
+	if err := c.signer.SignHTTP(req.Context(), keys, req, sum, service, c.Region, time.Now(), asSent); err != nil {
 		return nil, err
 	}
 	resp, err := by.Do(req)

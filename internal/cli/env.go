@@ -29,8 +29,8 @@ They are those of the server that last ran with the data folder, whether it runs
   sagebrush env --shell powershell | Out-String | Invoke-Expression`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if !slices.Contains(shells, shell) {
-				return usage("--shell is %q, and may be %s", shell, strings.Join(shells, ", "))
+			if err := checkShell(shell); err != nil {
+				return err
 			}
 			e, err := a.local(f.data)
 			if err != nil {
@@ -44,9 +44,21 @@ They are those of the server that last ran with the data folder, whether it runs
 		},
 	}
 	f.addData(cmd)
-	cmd.Flags().StringVar(&shell, "shell", "sh", "language of the lines: "+strings.Join(shells, ", "))
-	complete(cmd, "shell", shells...)
+	shellFlag(cmd, &shell)
 	return cmd
+}
+
+// shellFlag gives a command --shell, for the language of what it prints.
+func shellFlag(cmd *cobra.Command, shell *string) {
+	cmd.Flags().StringVar(shell, "shell", "sh", "language of the lines: "+strings.Join(shells, ", "))
+	complete(cmd, "shell", shells...)
+}
+
+func checkShell(shell string) error {
+	if !slices.Contains(shells, shell) {
+		return usage("--shell is %q, and may be %s", shell, strings.Join(shells, ", "))
+	}
+	return nil
 }
 
 // variables gives the AWS variables for a server, in the order to print them.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,6 +95,8 @@ func named(err error, hint string) error {
 	}
 	f := failed(exitFailed, "%s", r.message).because(err)
 	switch {
+	case strings.Contains(r.message, "is not authorized to perform"): // it knows the keys
+		f = f.hint("sagebrush admin users policies NAME shows an administrator what a user may do")
 	case r.status == http.StatusForbidden, r.code == string(wire.UnrecognizedClientException):
 		f = f.hint(`the server does not take these access keys; get its own with: eval "$(sagebrush env)"`)
 	case hint != "":

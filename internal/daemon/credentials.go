@@ -65,14 +65,7 @@ func loadCredentials(path string) (c Credentials, made bool, err error) {
 // owns the data folder gets back in.
 func (d *Daemon) importCredentials(ctx context.Context) error {
 	if d.made {
-		before, err := d.who.Find(ctx, identity.User, admin)
-		for _, k := range before.Keys {
-			err = errors.Join(err, d.who.Revoke(ctx, k.ID))
-		}
-		if err == nil {
-			err = d.who.SetPolicies(ctx, identity.User, admin, []identity.Document{identity.AdministratorAccess()})
-		}
-		if err != nil && !fault.Is(err, fault.NotFound) {
+		if err := d.who.Reset(ctx, admin, []identity.Document{identity.AdministratorAccess()}); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,8 @@ const (
 	Unsupported
 	// Unavailable is a dependency (a store, a runtime) that does not answer.
 	Unavailable
-	// Conflict is a stale revision: somebody else wrote first.
+	// Conflict is a change that what is there now does not allow: a stale revision,
+	// since somebody else wrote first, or something that others depend on.
 	Conflict
 	// Unusable is something that exists and cannot be used in its present state, such
 	// as a disabled key.

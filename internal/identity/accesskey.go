@@ -46,33 +46,55 @@ func (k *keyRecord) expired(now time.Time) bool {
 // grace time still, so that nobody is locked out while the new one is put in place.
 func (s *Store) Rotate(ctx context.Context, keyID string, grace time.Duration) (id string, secret keyring.Secret, err error) {
 	id, secret = newKeyID("AKIA"), newSecret()
-	return id, secret, s.editKey(ctx, keyID, func(user string, r *record, i int) error {
+	return id, secret, s.change(ctx, s.editKey(keyID, func(user string, r *record, i int) error {
 		if ends := s.Now().Add(grace); r.Keys[i].Expires.IsZero() || ends.Before(r.Keys[i].Expires) {
 			r.Keys[i].Expires = ends
 		}
 		return s.addKey(r, user, id, secret)
-	})
+	}))
 }
 
-// SetActive switches an access key on or off.
+// SetActive switches an access key on or off. The last one of the last administrator
+// stays on.
 func (s *Store) SetActive(ctx context.Context, keyID string, active bool) error {
-	return s.editKey(ctx, keyID, func(_ string, r *record, i int) error {
+	return s.remove(ctx, s.editKey(keyID, func(_ string, r *record, i int) error {
 		r.Keys[i].Active = active
 		return nil
-	})
+	}))
 }
 
-// Revoke removes an access key for ever.
+// Revoke removes an access key for ever. The last one of the last administrator
+// stays.
 func (s *Store) Revoke(ctx context.Context, keyID string) error {
-	return s.editKey(ctx, keyID, func(_ string, r *record, i int) error {
+	return s.remove(ctx, s.editKey(keyID, func(_ string, r *record, i int) error {
 		r.Keys = slices.Delete(r.Keys, i, i+1)
 		return nil
-	})
+	}))
 }
 
-// editKey changes the user of an access key; i is which of its keys it is.
-func (s *Store) editKey(ctx context.Context, keyID string, fn func(user string, r *record, i int) error) error {
-	return s.change(ctx, func(tx *state.Tx) error {
+// OwnerOf names the user of an access key, which may be switched off or have ended.
+func (s *Store) OwnerOf(ctx context.Context, keyID string) (user string, err error) {
+	err = s.State.View(ctx, func(tx *state.Tx) error {
+		return s.each(tx, func(_ Kind, name string, r *record) error {
+			if slices.ContainsFunc(r.Keys, func(k keyRecord) bool { return k.ID == keyID }) {
+				user = name
+			}
+			return nil
+		})
+	})
+	if err == nil && user == "" {
+		err = noKey(keyID)
+	}
+	return user, err
+}
+
+func noKey(id string) error {
+	return fault.New(fault.NotFound, "There is no access key %s.", printable(id))
+}
+
+// editKey makes a change of the user of an access key; i is which of its keys it is.
+func (s *Store) editKey(keyID string, fn func(user string, r *record, i int) error) func(tx *state.Tx) error {
+	return func(tx *state.Tx) error {
 		found := false
 		err := s.each(tx, func(kind Kind, name string, r *record) error {
 			i := slices.IndexFunc(r.Keys, func(k keyRecord) bool { return k.ID == keyID })
@@ -86,10 +108,10 @@ func (s *Store) editKey(ctx context.Context, keyID string, fn func(user string, 
 			return save(tx.SaveRecord, kind, name, r)
 		})
 		if err == nil && !found {
-			err = fault.New(fault.NotFound, "There is no access key %s.", printable(keyID))
+			err = noKey(keyID)
 		}
 		return err
-	})
+	}
 }
 
 // keyIDs and secrets are what an imported key may look like.

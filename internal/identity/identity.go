@@ -173,8 +173,8 @@ func save(write func(state.Record) error, kind Kind, name string, r *record) err
 	return write(state.Record{Kind: kind.recordKind(), Name: name, Body: body})
 }
 
-// arn gives the ARN of an identity.
-func (s *Store) arn(kind Kind, name string) string {
+// ARN gives the ARN of an identity, which need not exist.
+func (s *Store) ARN(kind Kind, name string) string {
 	if kind == User && name == Root {
 		return "arn:aws:iam::" + s.Account + ":root"
 	}
@@ -226,22 +226,26 @@ func (s *Store) Create(ctx context.Context, kind Kind, name string, policies []D
 	})
 }
 
-// Delete removes a user with its access keys, or a role with its sessions.
+// Delete removes a user with its access keys, or a role with its sessions. The last
+// administrator is not removed.
 func (s *Store) Delete(ctx context.Context, kind Kind, name string) error {
-	return s.change(ctx, func(tx *state.Tx) error {
+	return s.remove(ctx, func(tx *state.Tx) error {
 		err := tx.DeleteRecord(kind.recordKind(), "", name)
 		return noSuch(err, kind, name)
 	})
 }
 
-// SetPolicies replaces all policies of an identity.
+// SetPolicies replaces all policies of an identity. Those of the last administrator
+// stay such that it is one.
 func (s *Store) SetPolicies(ctx context.Context, kind Kind, name string, policies []Document) error {
 	if err := s.checkPolicies(policies); err != nil {
 		return err
 	}
-	return s.edit(ctx, kind, name, func(r *record) error {
-		r.Policies = policies
-		return nil
+	return s.remove(ctx, func(tx *state.Tx) error {
+		return s.editIn(tx, kind, name, func(r *record) error {
+			r.Policies = policies
+			return nil
+		})
 	})
 }
 
@@ -255,20 +259,22 @@ func (s *Store) EndSessions(ctx context.Context, role string) error {
 
 // edit changes one identity.
 func (s *Store) edit(ctx context.Context, kind Kind, name string, fn func(r *record) error) error {
-	return s.change(ctx, func(tx *state.Tx) error {
-		rec, err := tx.Record(kind.recordKind(), "", name)
-		if err != nil {
-			return noSuch(err, kind, name)
-		}
-		r, err := decode(rec)
-		if err == nil {
-			err = fn(r)
-		}
-		if err == nil {
-			err = save(tx.SaveRecord, kind, name, r)
-		}
-		return err
-	})
+	return s.change(ctx, func(tx *state.Tx) error { return s.editIn(tx, kind, name, fn) })
+}
+
+func (s *Store) editIn(tx *state.Tx, kind Kind, name string, fn func(r *record) error) error {
+	rec, err := tx.Record(kind.recordKind(), "", name)
+	if err != nil {
+		return noSuch(err, kind, name)
+	}
+	r, err := decode(rec)
+	if err == nil {
+		err = fn(r)
+	}
+	if err == nil {
+		err = save(tx.SaveRecord, kind, name, r)
+	}
+	return err
 }
 
 func noSuch(err error, kind Kind, name string) error {
@@ -317,7 +323,7 @@ func (s *Store) Find(ctx context.Context, kind Kind, name string) (i Identity, e
 
 // identity shows a record without its secrets.
 func (s *Store) identity(kind Kind, name string, r *record) Identity {
-	i := Identity{Kind: kind, Name: name, ARN: s.arn(kind, name), Created: r.Created, Policies: r.Policies, SessionsFrom: r.SessionsFrom}
+	i := Identity{Kind: kind, Name: name, ARN: s.ARN(kind, name), Created: r.Created, Policies: r.Policies, SessionsFrom: r.SessionsFrom}
 	for _, k := range r.Keys {
 		i.Keys = append(i.Keys, AccessKey{ID: k.ID, Created: k.Created, Active: k.Active, Expires: k.Expires})
 	}

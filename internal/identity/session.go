@@ -181,7 +181,7 @@ func (s *Store) open(v *view, c *claims) (*session, error) {
 		ARN:         "arn:aws:sts::" + s.Account + ":assumed-role/" + c.Role + "/" + c.Name,
 		UserID:      c.Role + ":" + c.Name,
 		AccessKeyID: c.KeyID,
-		Base:        s.arn(Role, c.Role),
+		Base:        s.ARN(Role, c.Role),
 		policies:    r.policies,
 	}
 	p.Attributes = attributes(s.Account, "AssumedRole", p.ARN, p.UserID, "")

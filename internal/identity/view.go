@@ -74,7 +74,7 @@ func (s *Store) Role(arn string) (*Principal, error) {
 	if !ok || r == nil {
 		return nil, fault.New(fault.NotFound, "There is no role %s.", printable(arn))
 	}
-	arn = s.arn(Role, name)
+	arn = s.ARN(Role, name)
 	return &Principal{ARN: arn, UserID: name, Base: arn, Attributes: attributes(s.Account, "AssumedRole", arn, name, ""), policies: r.policies}, nil
 }
 
@@ -95,19 +95,15 @@ func (s *Store) reload(ctx context.Context) error {
 
 // include adds an identity to a view.
 func (s *Store) include(v *view, kind Kind, name string, r *record) error {
-	var set policy.Set
-	for _, d := range r.Policies {
-		p, err := policy.Parse(d.Name, d.Text, s.Conditions)
-		if err != nil {
-			return fault.Wrap(fault.Internal, err, "The %s %s cannot be used as it is stored. %s", kind, name, fault.TextOf(err))
-		}
-		set = append(set, p)
+	set, err := s.parse(kind, name, r)
+	if err != nil {
+		return err
 	}
 	if kind == Role {
 		v.roles[name] = &role{policies: set, sessionsFrom: r.SessionsFrom}
 		return nil
 	}
-	arn, userName, userType, userID := s.arn(User, name), name, "User", name
+	arn, userName, userType, userID := s.ARN(User, name), name, "User", name
 	if name == Root {
 		userName, userType, userID = "", "Account", s.Account
 	}
@@ -126,6 +122,18 @@ func (s *Store) include(v *view, kind Kind, name string, r *record) error {
 		}}}
 	}
 	return nil
+}
+
+// parse reads the policies of an identity.
+func (s *Store) parse(kind Kind, name string, r *record) (set policy.Set, err error) {
+	for _, d := range r.Policies {
+		p, err := policy.Parse(d.Name, d.Text, s.Conditions)
+		if err != nil {
+			return nil, fault.Wrap(fault.Internal, err, "The %s %s cannot be used as it is stored. %s", kind, name, fault.TextOf(err))
+		}
+		set = append(set, p)
+	}
+	return set, nil
 }
 
 // attributes are the condition keys of a principal.

@@ -29,6 +29,9 @@ func Parse(name, document string, keys *Keys) (*Policy, error) {
 	r := reader{json: jsontext.NewDecoder(bytes.NewBufferString(document)), keys: keys}
 	p := &Policy{Name: name, Document: document}
 	err := r.document(p)
+	if err == io.EOF {
+		err = errors.New("the document is empty")
+	}
 	if err == nil {
 		if _, after := r.json.ReadToken(); after != io.EOF {
 			err = errors.New("something follows the document")

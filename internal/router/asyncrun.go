@@ -47,7 +47,7 @@ func (x *asyncRun) carry(life context.Context, t Ticket) {
 	ctx, cancel := context.WithTimeoutCause(life, x.a.Timeout, errTooLong)
 	defer cancel()
 	began := time.Now()
-	ctx, err := x.r.as(ctx, t.Variant)
+	ctx, err := x.r.as(ctx, t.Variant.Model.ExecutionRoleArn)
 	if err != nil {
 		t.Release()
 		x.end(life, err)
@@ -141,7 +141,7 @@ func (x *asyncRun) write(ctx context.Context, uri string, body []byte) error {
 		return err
 	}
 	if e := x.r.Find(x.a.Region, x.a.Endpoint); e != nil && len(e.Variants) > 0 {
-		if ctx, err = x.r.as(ctx, e.Variants[0]); err != nil {
+		if ctx, err = x.r.as(ctx, e.Variants[0].Model.ExecutionRoleArn); err != nil {
 			return err
 		}
 	}

@@ -38,10 +38,11 @@ type capture struct {
 	more    chan struct{} // has a value when a batch is full
 }
 
-// batchKey is what the lines of one object have in common (EP-51).
+// batchKey is what the lines of one object have in common (EP-51). role is that of the
+// model, with whose rights it is written.
 type batchKey struct {
-	destination, key, endpoint, variant string
-	hour                                time.Time
+	destination, key, endpoint, variant, role string
+	hour                                      time.Time
 }
 
 type batch struct {
@@ -79,7 +80,7 @@ func (r *Router) captureAnswer(t *Ticket, q *Request, a *Answer) {
 	if config.Output {
 		one.hasOutput, one.outType, one.output = true, a.ContentType, a.Body
 	}
-	key := batchKey{config.DestinationURI, config.KmsKeyID, t.Endpoint.Name, t.Variant.Name, one.at.UTC().Truncate(time.Hour)}
+	key := batchKey{config.DestinationURI, config.KmsKeyID, t.Endpoint.Name, t.Variant.Name, t.Variant.Model.ExecutionRoleArn, one.at.UTC().Truncate(time.Hour)}
 	if !r.capture.keep(key, one) {
 		t.Variant.rec.captureDropped.Add(1)
 	}
@@ -159,6 +160,9 @@ func (c *capture) write(ctx context.Context, due map[batchKey]*batch) {
 
 func (c *capture) writeOne(ctx context.Context, k batchKey, b *batch) error {
 	ref, err := objstore.ParseURI(k.object(b.records[0].at))
+	if err == nil {
+		ctx, err = c.r.as(ctx, k.role)
+	}
 	if err != nil {
 		return err
 	}

@@ -68,8 +68,8 @@ func (m *models) dir(one *model) string {
 	return filepath.Join(m.in.ModelsDir(m.container), one.opaque)
 }
 
-// fetch puts a model's data to its place, all of it or nothing. What an earlier
-// server put there is used.
+// fetch puts a model's data to its place, all of it or nothing, with the rights of the
+// role. What an earlier server put there is used.
 func (m *models) fetch(ctx context.Context, r *Router, rec *variantRecord, one *model) error {
 	dir := m.dir(one)
 	if _, err := os.Stat(filepath.Join(dir, "model")); err == nil {
@@ -80,8 +80,12 @@ func (m *models) fetch(ctx context.Context, r *Router, rec *variantRecord, one *
 	defer os.RemoveAll(part)
 	for {
 		err := errors.Join(os.RemoveAll(part), os.MkdirAll(filepath.Join(part, "model"), 0o755))
+		limited := ctx
 		if err == nil {
-			err = modelcache.Fetch(ctx, r.Objects, resource.ModelData{S3URI: m.uri(one.key), Gzip: true}, filepath.Join(part, "model"), nil)
+			limited, err = r.as(ctx, m.in.Model().ExecutionRoleArn)
+		}
+		if err == nil {
+			err = modelcache.Fetch(limited, r.Objects, resource.ModelData{S3URI: m.uri(one.key), Gzip: true}, filepath.Join(part, "model"), nil)
 		}
 		if err == nil {
 			err = errors.Join(os.RemoveAll(dir), os.Rename(part, dir))

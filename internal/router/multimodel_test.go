@@ -137,7 +137,17 @@ func archive(body string) string {
 // and the models a to f.
 func multiModel(t *testing.T, n int, c *multi, change ...func(*resource.Container)) (*world, []*Instance) {
 	t.Helper()
-	w := newWorld(t)
+	of := resource.ModelSpec{}
+	for _, f := range change {
+		f(&of.Container)
+	}
+	return multiModelOf(t, n, c, of)
+}
+
+// multiModelOf is multiModel with more of the model, and with a router's options.
+func multiModelOf(t *testing.T, n int, c *multi, of resource.ModelSpec, change ...func(*Options)) (*world, []*Instance) {
+	t.Helper()
+	w := newWorld(t, change...)
 	c.models = map[string]string{}
 	w.images["model"] = c.image
 	for _, name := range []string{"a", "b", "c", "d", "deep/e"} {
@@ -145,13 +155,10 @@ func multiModel(t *testing.T, n int, c *multi, change ...func(*resource.Containe
 	}
 	w.objects.Put(objstore.Ref{Bucket: "bucket", Key: "secret.tar.gz"}, archive("secret"))
 	w.objects.Put(objstore.Ref{Bucket: "bucket", Key: "models/broken.tar.gz"}, "this is no archive")
-	of := resource.Container{Image: "model", ModelDataURL: "s3://bucket/models/", MultiModel: true}
-	for _, f := range change {
-		f(&of)
-	}
+	of.Container.Image, of.Container.ModelDataURL, of.Container.MultiModel = "model", "s3://bucket/models/", true
 	var all []*Instance
 	for range n {
-		in := w.launch(resource.ModelSpec{Container: of})
+		in := w.launch(of)
 		t.Cleanup(func() { _ = w.router.Drain(context.Background(), in) })
 		all = append(all, in)
 	}

@@ -127,13 +127,13 @@ func (r *Router) Find(region, endpoint string) *Endpoint {
 	return r.table.Load().Find(region, endpoint)
 }
 
-// as makes a context with the rights of the role of a variant's model. A model without
-// one has the server's own.
-func (r *Router) as(ctx context.Context, v *Variant) (context.Context, error) {
-	if r.As == nil || v.Model.ExecutionRoleArn == "" {
+// as makes a context with the rights of a model's role. A model without one, which is
+// "", has the server's own.
+func (r *Router) as(ctx context.Context, arn string) (context.Context, error) {
+	if r.As == nil || arn == "" {
 		return ctx, nil
 	}
-	return r.As(ctx, v.Model.ExecutionRoleArn)
+	return r.As(ctx, arn)
 }
 
 // Drain waits until nothing is under way on an instance that the current table does

@@ -1,5 +1,5 @@
 // Package docs_test holds the documentation to its word: it runs the commands in
-// the README and in docs/, and compares tables with the code that they describe.
+// the README, in SECURITY.md and in docs/, and compares tables with the code that they describe.
 //
 // What a fenced block is for is told by its language and by a comment on the line
 // above it:
@@ -52,7 +52,7 @@ func pages(t testing.TB) []string {
 	if err != nil || len(found) < 5 {
 		t.Fatalf("%d pages in docs: %v", len(found), err)
 	}
-	names := []string{"README.md"}
+	names := []string{"README.md", "SECURITY.md"}
 	for _, path := range found {
 		names = append(names, "docs/"+filepath.Base(path))
 	}
