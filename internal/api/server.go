@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"sync"
@@ -118,7 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c, r := s.begin(r)
 	defer s.end(c)
 	w.Header().Set("X-Amzn-Requestid", c.entry.RequestID)
-	if foreignPage(r) {
+	if s.foreignPage(r) {
 		c.refused = true
 		s.fail(w, r, wire.Errorf(wire.AccessDeniedException, "A web page of another site may not call this server."))
 		return
@@ -142,13 +144,33 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // foreignPage reports a request that a browser sends for a page of another site.
-// Browsers ask nobody before a simple POST, and an open server would obey it.
-func foreignPage(r *http.Request) bool {
+// Browsers ask nobody before a simple POST, and an open server would obey it. A page
+// whose own name was made to point at this server is another's too (DNS rebinding):
+// pages of ours are at an address or at localhost, or behind a key.
+func (s *Server) foreignPage(r *http.Request) bool {
+	if s.Open && fromBrowser(r) && !plainHost(r.Host) {
+		return true
+	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
 		return true
 	}
 	origin := r.Header.Get("Origin")
 	return origin != "" && origin != "http://"+r.Host && origin != "https://"+r.Host
+}
+
+// fromBrowser reports a request that has what browsers add to it. To a server without
+// TLS some are all that a GET has.
+func fromBrowser(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" || strings.HasPrefix(r.UserAgent(), "Mozilla/")
+}
+
+// plainHost reports whether a Host header is an address or localhost.
+func plainHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || host == "localhost"
 }
 
 // route decides by path, target and credential scope, in this order. What nobody

@@ -200,6 +200,41 @@ func TestForeignPage(t *testing.T) {
 	}
 }
 
+// A page whose own name was made to point at this machine is a page of another site,
+// whatever of itself its browser tells; our own pages and clients are not.
+func TestReboundName(t *testing.T) {
+	t.Parallel()
+	d := start(t, t.TempDir(), nil)
+	get := func(host string, header http.Header) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), "GET", d.URL()+"/-/api/v1/server", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header, req.Host = header, host
+		resp, body := do(t, req)
+		return resp.StatusCode, body
+	}
+	browsers := []http.Header{
+		{"User-Agent": {"Mozilla/5.0 (X11)"}}, {"Sec-Fetch-Site": {"same-origin"}}, {"Sec-Fetch-Site": {"none"}},
+	}
+	for _, header := range browsers {
+		for _, host := range []string{"evil.example", "evil.example:7243", "localhost.evil.example:7243"} {
+			if status, body := get(host, header); status != 400 || !strings.Contains(body, "another site") {
+				t.Errorf("%s, %v: %d %s", host, header, status, body)
+			}
+		}
+		for _, host := range []string{"localhost", "localhost:7243", "127.0.0.1:7243", "[::1]:7243"} {
+			if status, body := get(host, header); status != 200 {
+				t.Errorf("%s, %v: %d %s", host, header, status, body)
+			}
+		}
+	}
+	if status, body := get("sagebrush.internal:7243", http.Header{"User-Agent": {"aws-cli/2"}}); status != 200 {
+		t.Errorf("a client: %d %s", status, body)
+	}
+}
+
 // A body that was changed on its way does not become an object.
 func TestTamperedUpload(t *testing.T) {
 	t.Parallel()
