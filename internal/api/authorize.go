@@ -136,11 +136,15 @@ func (s *Server) logNeeds(c *call, in wire.Message) []need {
 }
 
 // keyNeeds notes the tags in a request of KMS. The key service itself knows which key
-// the request is about, and asks AllowKey.
+// the request is about, and asks AllowKey. Who makes a key with tags must be allowed to
+// tag it.
 func (s *Server) keyNeeds(c *call, in wire.Message) []need {
 	switch in := in.(type) {
 	case *kmsapi.CreateKeyInput:
-		c.more = requestTags(keyTags(in.Tags))
+		if len(in.Tags) > 0 {
+			c.more = requestTags(keyTags(in.Tags))
+			return append(everywhere(), need{action: "kms:TagResource", resource: "*"})
+		}
 	case *kmsapi.TagResourceInput:
 		c.more = requestTags(keyTags(in.Tags))
 	case *kmsapi.UntagResourceInput:
