@@ -445,13 +445,13 @@ func TestWhoMayDoWhat(t *testing.T) {
 			t.Logf("%d decisions", len(m.rows))
 		})
 	}
-	t.Run("others", func(t *testing.T) { others(t, d, identities["keeper"].keys, key) })
+	t.Run("others", func(t *testing.T) { others(t, d, identities["keeper"].keys, identities["here"].keys, key) })
 }
 
 // others are attempts that no row of the table fits: nobody learns that a role does not
-// exist, a session begins no other session of its user, and who may use one key does not
-// take an alias from another.
-func others(t *testing.T, d *Daemon, keeper aws.Credentials, key string) {
+// exist, a session begins no other session of its user, who may use one key does not take
+// an alias from another, and who may act in one region names no resource of another.
+func others(t *testing.T, d *Daemon, keeper, here aws.Credentials, key string) {
 	t.Helper()
 	id, secret := d.Credentials()
 	admin := aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}
@@ -472,6 +472,9 @@ func others(t *testing.T, d *Daemon, keeper aws.Credentials, key string) {
 		"a session of a key":              {admin, token, false},
 		"a session of a session":          {session, token, true},
 		"a session of who may do nothing": {user(t, d, "powerless", nil), token, false},
+		"tags of another region":          {here, target("sagemaker", "SageMaker.ListTags", `{"ResourceArn":"arn:aws:sagemaker:us-east-1:000000000000:model/red-x"}`), true},
+		"a job of another region":         {here, plain("sagemaker", "GET", "/-/api/v1/transform-jobs/red-x?region=us-east-1", "", nil), true},
+		"a job of its own region":         {here, plain("sagemaker", "GET", "/-/api/v1/transform-jobs/red-x?region=eu-west-1", "", nil), false},
 		"an alias is moved":               {keeper, target("kms", "TrentService.UpdateAlias", `{"AliasName":"alias/theirs","TargetKeyId":"`+key+`"}`), true},
 		"an alias is removed":             {keeper, target("kms", "TrentService.DeleteAlias", `{"AliasName":"alias/theirs"}`), true},
 		"an alias of its own is removed":  {keeper, target("kms", "TrentService.DeleteAlias", `{"AliasName":"alias/mine"}`), false},
