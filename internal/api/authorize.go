@@ -55,6 +55,9 @@ func (s *Server) authorizeAll(ctx context.Context, action string, all []need) er
 				return err
 			}
 			n.more = append(n.more, resourceTags(tags)...)
+			if n.tagged.Region != c.region { // an ARN, or our own paths, may name another than the signature
+				n.more = append(n.more, policy.Attribute{Key: requestedRegion, Value: n.tagged.Region})
+			}
 		}
 		if err := c.allow(n.action, n.resource, n.more...); err != nil {
 			return err
@@ -82,8 +85,12 @@ func requestTags(tags []resource.Tag) []policy.Attribute {
 	return append(all, many(tagKeys, keys)...)
 }
 
-// tagKeys is the condition key of the keys of tags in a request.
-const tagKeys = "aws:TagKeys"
+// tagKeys is the condition key of the keys of tags in a request, requestedRegion that of
+// the region that it is about.
+const (
+	tagKeys         = "aws:TagKeys"
+	requestedRegion = "aws:RequestedRegion"
+)
 
 // kmsKeys is the condition key of the keys that a request names, as ARNs; nil where
 // it names none.
@@ -136,11 +143,15 @@ func (s *Server) logNeeds(c *call, in wire.Message) []need {
 }
 
 // keyNeeds notes the tags in a request of KMS. The key service itself knows which key
-// the request is about, and asks AllowKey.
+// the request is about, and asks AllowKey. Who makes a key with tags must be allowed to
+// tag it.
 func (s *Server) keyNeeds(c *call, in wire.Message) []need {
 	switch in := in.(type) {
 	case *kmsapi.CreateKeyInput:
-		c.more = requestTags(keyTags(in.Tags))
+		if len(in.Tags) > 0 {
+			c.more = requestTags(keyTags(in.Tags))
+			return append(everywhere(), need{action: "kms:TagResource", resource: "*"})
+		}
 	case *kmsapi.TagResourceInput:
 		c.more = requestTags(keyTags(in.Tags))
 	case *kmsapi.UntagResourceInput:

@@ -102,7 +102,8 @@ func Allow(ctx context.Context, action, resource string) error {
 	return c.allow(action, resource)
 }
 
-// allow is Allow with condition keys of the request beside those that every call has.
+// allow is Allow with condition keys of the request beside those that every call has,
+// whose places they take where they are the same.
 func (c *call) allow(action, resource string, more ...policy.Attribute) error {
 	if c.entry.Operation == "" { // S3's is known by its action alone
 		_, c.entry.Operation, _ = strings.Cut(action, ":")
@@ -113,8 +114,8 @@ func (c *call) allow(action, resource string, more ...policy.Attribute) error {
 	if c.who == nil {
 		return nil
 	}
-	r := policy.Request{Action: action, Resource: resource, Context: c.context()}
-	r.Context = append(append(r.Context[:len(r.Context):len(r.Context)], c.more...), more...)
+	r := policy.Request{Action: action, Resource: resource}
+	r.Context = append(append(more[:len(more):len(more)], c.more...), c.context()...) // the first of a name counts
 	if _, err := c.who.Authorize(&r); err != nil {
 		c.refused = true
 		c.failed(http.StatusForbidden, "AccessDenied") // unless another answer is given
@@ -132,7 +133,7 @@ func (c *call) context() []policy.Attribute {
 			policy.Attribute{Key: "aws:SecureTransport", Value: strconv.FormatBool(c.r.TLS != nil)},
 			policy.Attribute{Key: "aws:CurrentTime", Value: now.Format(time.RFC3339)},
 			policy.Attribute{Key: "aws:EpochTime", Value: strconv.FormatInt(now.Unix(), 10)},
-			policy.Attribute{Key: "aws:RequestedRegion", Value: c.region},
+			policy.Attribute{Key: requestedRegion, Value: c.region},
 		)
 		if agent := c.entry.UserAgent; agent != "" {
 			c.attributes = append(c.attributes, policy.Attribute{Key: "aws:UserAgent", Value: agent})

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // start runs a daemon for the test.
-func start(t *testing.T, data string, edit func(*config.Config)) *Daemon {
+func start(t testing.TB, data string, edit func(*config.Config)) *Daemon {
 	t.Helper()
 	return startWith(t, data, func(o *Options) {
 		if edit != nil {
@@ -47,7 +47,7 @@ func start(t *testing.T, data string, edit func(*config.Config)) *Daemon {
 }
 
 // startWith is start for a test that changes more than the settings.
-func startWith(t *testing.T, data string, edit func(*Options)) *Daemon {
+func startWith(t testing.TB, data string, edit func(*Options)) *Daemon {
 	t.Helper()
 	given := map[string]any{"listen": "127.0.0.1:0", "data": data, "runtime": "process"}
 	c, err := config.Load("", func(string) (string, bool) { return "", false }, given)
@@ -75,7 +75,7 @@ func startWith(t *testing.T, data string, edit func(*Options)) *Daemon {
 
 // call makes an unsigned request for an operation and gives its answer. One of another
 // service than SageMaker has its target before a point.
-func call(t *testing.T, d *Daemon, operation string, in any) (status int, out map[string]any) {
+func call(t testing.TB, d *Daemon, operation string, in any) (status int, out map[string]any) {
 	t.Helper()
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -107,7 +107,7 @@ func call(t *testing.T, d *Daemon, operation string, in any) (status int, out ma
 }
 
 // must calls an operation that has to succeed.
-func must(t *testing.T, d *Daemon, operation string, in any) map[string]any {
+func must(t testing.TB, d *Daemon, operation string, in any) map[string]any {
 	t.Helper()
 	status, out := call(t, d, operation, in)
 	if status != 200 {
@@ -117,7 +117,7 @@ func must(t *testing.T, d *Daemon, operation string, in any) map[string]any {
 }
 
 // object puts or gets an object of the embedded S3.
-func object(t *testing.T, d *Daemon, method, path string, body []byte) []byte {
+func object(t testing.TB, d *Daemon, method, path string, body []byte) []byte {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, d.URL()+path, bytes.NewReader(body))
 	if err != nil {
@@ -136,7 +136,7 @@ func object(t *testing.T, d *Daemon, method, path string, body []byte) []byte {
 }
 
 // await polls a job until it is over.
-func await(t *testing.T, d *Daemon, name string) map[string]any {
+func await(t testing.TB, d *Daemon, name string) map[string]any {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -151,7 +151,7 @@ func await(t *testing.T, d *Daemon, name string) map[string]any {
 
 const demoData = "../demo/data/"
 
-func readFile(t *testing.T, name string) []byte {
+func readFile(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(name)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,19 +181,32 @@ func TestLogInjection(t *testing.T) {
 	}
 	defer d.Close()
 	const forged = "\nlevel=ERROR msg=\"forged\"\r\n\x1b[31m{\"forged\":true}"
-	for _, r := range []struct{ method, path, body string }{
-		{"PUT", "/bucket" + forged, ""}, {"GET", "/bucket/a" + forged, ""}, {"POST", "/CreateModel" + forged, "{}"},
-		{"POST", "/endpoints/e" + forged + "/invocations", "1"}, {"GET", "/-/api/v1/transform-jobs/j" + forged, ""},
-		{"DELETE", "/-/api/v1/endpoints/e" + forged, ""},
+	const signature = "AWS4-HMAC-SHA256 Credential=AKIA" + forged + "/20260101/eu-west-1/sagemaker/aws4_request, SignedHeaders=host, Signature=" + forged
+	form := "Action=" + url.QueryEscape(forged) + "&RoleArn=" + url.QueryEscape(forged) + "&RoleSessionName=" + url.QueryEscape(forged)
+	for _, r := range []struct{ method, path, body, name, value string }{
+		{"PUT", "/bucket" + forged, "", "", ""}, {"GET", "/bucket/a" + forged, "", "", ""}, {"POST", "/CreateModel" + forged, "{}", "", ""},
+		{"POST", "/endpoints/e" + forged + "/invocations", "1", "", ""}, {"GET", "/-/api/v1/transform-jobs/j" + forged, "", "", ""},
+		{"DELETE", "/-/api/v1/endpoints/e" + forged, "", "", ""},
+		{"POST", "/", "{}", "X-Amz-Target", "SageMaker." + forged}, {"POST", "/", "{}", "X-Amz-Target", forged},
+		{"POST", "/", `{"ModelName":"a\nb","PrimaryContainer":{"Image":"a\n\u001b[31m"}}`, "X-Amz-Target", "SageMaker.CreateModel"},
+		{"POST", "/", `{"ResourceArn":"a\n\u001b[31m","Tags":[]}`, "X-Amz-Target", "SageMaker.AddTags"},
+		{"POST", "/", "{}", "Authorization", signature}, {"PUT", "/bucket/a", "x", "Authorization", signature}, {"POST", "/endpoints/e/invocations", "x", "Authorization", signature},
+		{"POST", "/", form, "Content-Type", "application/x-www-form-urlencoded"}, {"POST", "/", strings.Replace(form, "Action="+url.QueryEscape(forged), "Action=AssumeRole", 1), "Content-Type", "application/x-www-form-urlencoded"},
+		{"PUT", "/bucket/copy", "", "X-Amz-Copy-Source", forged}, {"POST", "/", "{}", "Origin", forged}, {"POST", "/endpoints/e/invocations", "x", "X-Amzn-Sagemaker-Inference-Id", forged},
+		{"GET", "/-/api/v1/server", "", "X-Amz-Security-Token", forged}, {forged, "/", "", "", ""},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), r.method, "http://x/", strings.NewReader(r.body))
+		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://x/", strings.NewReader(r.body))
 		if err != nil {
 			t.Fatal(err)
 		}
+		req.Method = r.method
 		req.URL.Path = r.path
 		req.RemoteAddr, req.RequestURI = "127.0.0.1:1", req.URL.RequestURI()
 		req.Header["User-Agent"] = []string{forged}
 		req.Header["X-Amz-Date"] = []string{forged}
+		if r.name != "" {
+			req.Header[r.name] = []string{r.value}
+		}
 		d.api.ServeHTTP(&discard{head: http.Header{}}, req)
 	}
 	for line := range strings.Lines(log.String()) {

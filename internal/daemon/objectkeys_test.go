@@ -13,7 +13,7 @@ import (
 )
 
 // newKey makes a key in the daemon's keystore.
-func newKey(t *testing.T, d *Daemon) keyring.Key {
+func newKey(t testing.TB, d *Daemon) keyring.Key {
 	t.Helper()
 	k, err := d.keystore.Create(t.Context(), "us-east-1", "", nil)
 	if err != nil {

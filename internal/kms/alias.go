@@ -37,10 +37,19 @@ func (s *Service) DeleteAlias(ctx context.Context, region string, in *kmsapi.Del
 	return answer(nil, err)
 }
 
-// allowAlias asks for an alias and for the key that it is to name.
+// allowAlias asks for an alias, for the key that it names and for the one that it is to
+// name: who may not touch a key does not take its names away either.
 func (s *Service) allowAlias(ctx context.Context, region, operation string, alias, key *string) error {
 	err := s.allow(ctx, operation, keyring.Ref{Region: region, Alias: value(alias)}.ARN(s.Keys.Account))
-	if err == nil && key != nil && s.Allow != nil {
+	if err != nil || s.Allow == nil {
+		return err
+	}
+	if operation != "CreateAlias" {
+		if named, missing := s.Keys.Get(ctx, keyring.ID{Region: region, Name: value(alias)}); missing == nil {
+			err = s.allow(ctx, operation, named.ARN)
+		}
+	}
+	if err == nil && key != nil {
 		_, err = s.key(ctx, region, operation, key)
 	}
 	return err

@@ -69,13 +69,17 @@ func copySource(text string) (objstore.Ref, bool) {
 const deleteObjects = "DeleteObjects"
 
 // actionOf names the action of a request as IAM does. It looks at the query in the
-// order in which gofakes3 does, so that no request is taken for another here than it
-// is there.
+// order in which ServeHTTP and then gofakes3 do, so that no request is taken for another
+// here than it is there.
 func actionOf(r *http.Request, ref objstore.Ref) string {
 	q := r.URL.Query()
 	switch {
 	case ref.Bucket == "":
 		return "ListAllMyBuckets"
+	case q.Has("encryption") && ref.Key == "" && verb(r) == "Get":
+		return "GetEncryptionConfiguration"
+	case q.Has("encryption") && ref.Key == "": // to remove it, too
+		return "PutEncryptionConfiguration"
 	case q.Has("tagging") && ref.Key != "":
 		return verb(r) + "ObjectTagging"
 	}

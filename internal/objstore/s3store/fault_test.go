@@ -250,6 +250,58 @@ func TestKindsOfErrors(t *testing.T) {
 	}
 }
 
+// A store sends its reader to another address of its own, and nowhere else: no service of
+// our network is asked for whoever answers as the store.
+func TestRedirectsStayWithTheStore(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		io.WriteString(w, "what is inside")
+	}))
+	defer other.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, to := range []string{other.URL + "/latest/meta-data", strings.Replace(other.URL, "http:", "https:", 1) + "/x", "//" + strings.TrimPrefix(other.URL, "http://") + "/x", "file:///etc/passwd"} {
+			c, _, _ := flaky(t, func(w http.ResponseWriter, _ *http.Request) bool {
+				w.Header().Set("Location", to)
+				w.WriteHeader(status)
+				return true
+			})
+			if r, err := c.Open(t.Context(), ref, objstore.All); err == nil {
+				text, _ := io.ReadAll(r)
+				r.Close()
+				t.Errorf("%d to %s gave %q", status, to, text)
+			}
+			if err := write(t, c, []byte("x")); err == nil {
+				t.Errorf("%d to %s: written", status, to)
+			}
+		}
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("another server was asked %d times", n)
+	}
+	var sent atomic.Bool
+	c, good, _ := flaky(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if sent.Swap(true) {
+			return false
+		}
+		w.Header().Set("Location", r.URL.Path+"?"+r.URL.RawQuery)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return true
+	})
+	if err := write(t, good.files, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Open(t.Context(), ref, objstore.All)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if text, err := io.ReadAll(r); err != nil || string(text) != "x" {
+		t.Errorf("its own redirect: %q %v", text, err)
+	}
+}
+
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.NotFoundHandler())

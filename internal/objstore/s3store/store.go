@@ -97,7 +97,7 @@ func New(ctx context.Context, c Config) (*Store, error) {
 		if foreign(o.BaseEndpoint) {
 			forForeign(o)
 		}
-		o.HTTPClient = &http.Client{Transport: transport, CheckRedirect: sameMethod}
+		o.HTTPClient = &http.Client{Transport: transport, CheckRedirect: sameStore}
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 	return s, nil
@@ -115,7 +115,7 @@ func foreign(endpoint *string) bool {
 		return false
 	}
 	u, err := url.Parse(*endpoint)
-	return err != nil || !strings.HasSuffix(u.Hostname(), ".amazonaws.com")
+	return err != nil || !ofAWS(u)
 }
 
 // forForeign avoids what stores other than AWS's often cannot do: bucket names
@@ -148,13 +148,21 @@ func newHTTPClient() *awshttp.BuildableClient {
 	})
 }
 
-// sameMethod follows only the redirects that repeat the request as it was.
-func sameMethod(r *http.Request, via []*http.Request) error {
+// sameStore follows only the redirects that repeat the request as it was, and stay with
+// the store: at its own address, or from one of AWS's to another. A server that answers
+// for a store does not choose which services of our network are asked.
+func sameStore(r *http.Request, via []*http.Request) error {
+	from := via[len(via)-1].URL
 	if c := r.Response.StatusCode; len(via) >= 5 || c != http.StatusTemporaryRedirect && c != http.StatusPermanentRedirect {
 		return http.ErrUseLastResponse
 	}
-	if r.URL.Host != via[len(via)-1].URL.Host {
+	if r.URL.Scheme != from.Scheme || r.URL.Host != from.Host && !(ofAWS(r.URL) && ofAWS(from)) {
+		return http.ErrUseLastResponse
+	}
+	if r.URL.Host != from.Host {
 		r.Header.Del("X-Amz-Security-Token")
 	}
 	return nil
 }
+
+func ofAWS(u *url.URL) bool { return strings.HasSuffix(u.Hostname(), ".amazonaws.com") }

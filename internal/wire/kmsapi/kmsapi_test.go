@@ -6,18 +6,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/wire/wiretest"
 )
 
-var suite = wiretest.Suite{
-	Service: Service,
-	Strings: map[string]string{
-		`[a-zA-Z0-9:/_-]+`:           "alias/volumes",
-		`[a-f0-9]+`:                  "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-		`cluster-[2-7a-zA-Z]{11,16}`: "cluster-a23b4cdefgh",
-		`[\u0020-\u00FF]*`:           "CustomMaterial",
-		`[\w]+`:                      "default",
-		`([a-z]+-){2,3}\d+`:          "us-east-1",
-		`[a-zA-Z0-9-_.]+`:            "xks-1",
-	},
-}
+var suite = wiretest.Of(Service)
 
 func TestService(t *testing.T) { suite.Run(t) }
 

@@ -1,8 +1,12 @@
 package wiretest
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -21,7 +25,7 @@ type place struct {
 	optional bool // a member that may be absent
 }
 
-// places lists every value under one.
+// places lists every value that is there under one.
 func (s Suite) places(p place, v any) []place {
 	shape := &s.Service.Shapes[p.shape]
 	all := []place{p}
@@ -36,6 +40,9 @@ func (s Suite) places(p place, v any) []place {
 	switch shape.Kind {
 	case wire.KindStructure:
 		for _, m := range shape.Members {
+			if _, ok := v.(map[string]any)[m.Name]; !ok {
+				continue
+			}
 			q := under(m.Name, lowerFirst(m.Name), m.Shape)
 			q.required, q.optional = m.Required, !m.Required
 			all = append(all, s.places(q, v.(map[string]any)[m.Name])...)
@@ -71,9 +78,55 @@ func replace(v any, steps []any, with any, remove bool) any {
 	return v
 }
 
-// mutation is a change of one value and what it must be refused with; no code
-// means that it must be accepted.
-type mutation struct {
+// Mutation is a request with one value changed, and what it must be refused with.
+type Mutation struct {
+	Name string // where and what
+	Body []byte
+	Code wire.Code // "" where the request is still valid
+	Want []string  // what the text of the refusal has
+}
+
+// Check compares the outcome of a mutation with what it must be.
+func (m Mutation) Check(t testing.TB, code wire.Code, text string) {
+	t.Helper()
+	if code != m.Code {
+		t.Errorf("%s: got %q %s, want %q", m.Name, code, text, m.Code)
+		return
+	}
+	for _, want := range m.Want {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s:\n got %s\nwant %s", m.Name, text, want)
+		}
+	}
+}
+
+// Mutations changes every value of a request of an operation: absent, null, of a
+// wrong type, too short, too long, out of range, against the pattern, outside the
+// enum. request is a valid one, as encoding/json knows it with numbers as they are
+// written; Sample makes one with every member.
+func (s Suite) Mutations(t testing.TB, op wire.Operation, request any) iter.Seq[Mutation] {
+	_, id := op.NewInput().Schema()
+	whole := Body(t, request)
+	return func(yield func(Mutation) bool) {
+		for _, p := range s.places(place{shape: id}, request) {
+			for _, c := range s.changes(t, p) {
+				var copied any
+				d := json.NewDecoder(bytes.NewReader(whole))
+				d.UseNumber()
+				if err := d.Decode(&copied); err != nil {
+					t.Fatal(err)
+				}
+				m := Mutation{Name: p.path + ": " + c.name, Code: c.code, Want: c.want}
+				if m.Body = Body(t, replace(copied, p.steps, c.with, c.remove)); !yield(m) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// change is what a mutation does to one value.
+type change struct {
 	name   string
 	with   any
 	remove bool
@@ -81,21 +134,21 @@ type mutation struct {
 	want   []string
 }
 
-// violations changes every value of every served input: absent, null, of a wrong
-// type, too short, too long, out of range, against the pattern, outside the enum.
-// Each is refused with the right code, path and constraint (BT-28, CP-16).
+// violations tries the mutations of every operation's sample. Each is refused with
+// the right code, path and constraint (BT-28, CP-16).
 func (s Suite) violations(t *testing.T) {
 	for _, op := range s.Service.Served {
 		t.Run(op.Name, func(t *testing.T) {
 			t.Parallel()
 			_, id := op.NewInput().Schema()
 			n := 0
-			for _, p := range s.places(place{shape: id}, s.Sample(t, id)) {
-				for _, m := range s.mutations(t, p) {
-					n++
-					b := Body(t, replace(s.Sample(t, id), p.steps, m.with, m.remove))
-					checkMutation(t, p, m, wire.DecodeInto(b, op.NewInput()))
+			for m := range s.Mutations(t, op, s.Sample(t, id)) {
+				n++
+				e := &wire.Error{}
+				if err := wire.DecodeInto(m.Body, op.NewInput()); err != nil && !errors.As(err, &e) {
+					t.Fatal(err)
 				}
+				m.Check(t, e.Code, e.Message)
 			}
 			if n < 10 {
 				t.Errorf("only %d mutations", n)
@@ -105,42 +158,23 @@ func (s Suite) violations(t *testing.T) {
 	}
 }
 
-func checkMutation(t *testing.T, p place, m mutation, err error) {
-	t.Helper()
-	if m.code == "" {
-		if err != nil {
-			t.Errorf("%s: %s: %v", p.path, m.name, err)
-		}
-		return
-	}
-	e, ok := err.(*wire.Error)
-	if !ok || e.Code != m.code {
-		t.Errorf("%s: %s: got %v, want %s", p.path, m.name, err, m.code)
-		return
-	}
-	for _, want := range m.want {
-		if !strings.Contains(e.Message, want) {
-			t.Errorf("%s: %s:\n got %s\nwant %s", p.path, m.name, e.Message, want)
-		}
-	}
-}
-
-func (s Suite) mutations(t *testing.T, p place) []mutation {
+// changes lists what is done to the value at a place.
+func (s Suite) changes(t testing.TB, p place) []change {
 	shape := &s.Service.Shapes[p.shape]
-	var all []mutation
+	var all []change
 	at := "' at '" + p.atParent + "' failed to satisfy constraint: "
 	refuse := func(name string, with any, constraint string) {
-		all = append(all, mutation{name: name, with: with, code: s.Service.Invalid, want: []string{at, constraint}})
+		all = append(all, change{name: name, with: with, code: s.Service.Invalid, want: []string{at, constraint}})
 	}
 	if len(p.steps) > 0 {
 		switch null := "Value null at '" + p.path + "' failed to satisfy constraint: Member must not be null"; {
 		case p.required:
-			all = append(all, mutation{name: "absent", remove: true, code: s.Service.Invalid, want: []string{null}},
-				mutation{name: "null", code: s.Service.Invalid, want: []string{null}})
+			all = append(all, change{name: "absent", remove: true, code: s.Service.Invalid, want: []string{null}},
+				change{name: "null", code: s.Service.Invalid, want: []string{null}})
 		case p.optional:
-			all = append(all, mutation{name: "absent", remove: true}, mutation{name: "null"})
+			all = append(all, change{name: "absent", remove: true}, change{name: "null"})
 		default:
-			all = append(all, mutation{name: "null", code: wire.SerializationException, want: []string{"at '" + p.path + "'"}})
+			all = append(all, change{name: "null", code: wire.SerializationException, want: []string{"at '" + p.path + "'"}})
 		}
 	}
 	for name, wrong := range map[string]any{"string": "x", "number": json.Number("3"), "true": true, "list": []any{}, "object": map[string]any{}} {
@@ -149,26 +183,38 @@ func (s Suite) mutations(t *testing.T, p place) []mutation {
 			if p.path == "" {
 				where = " "
 			}
-			all = append(all, mutation{name: "wrong type " + name, with: wrong, code: wire.SerializationException, want: []string{where}})
+			all = append(all, change{name: "wrong type " + name, with: wrong, code: wire.SerializationException, want: []string{where}})
 		}
 	}
 	switch shape.Kind {
 	case wire.KindString:
-		s.stringMutations(t, shape, refuse)
+		s.stringChanges(t, shape, refuse)
 	case wire.KindList, wire.KindMap:
-		s.collectionMutations(t, shape, refuse)
-	case wire.KindInteger, wire.KindLong:
+		s.collectionChanges(t, shape, refuse)
+	case wire.KindInteger, wire.KindLong, wire.KindFloat, wire.KindDouble:
 		if shape.Bounds&wire.HasMin != 0 {
 			refuse("too small", json.Number(boundText(shape, shape.Min-1)), minText(shape))
 		}
 		if shape.Bounds&wire.HasMax != 0 {
 			refuse("too big", json.Number(boundText(shape, shape.Max+1)), maxText(shape))
 		}
-		for _, bad := range []string{"3.5", "2147483648000000000000", "1e300", "-1e-7"} {
-			all = append(all, mutation{name: bad, with: json.Number(bad), code: wire.SerializationException, want: []string{"at '" + p.path + "'"}})
+		for _, bad := range numbers(shape.Kind) {
+			all = append(all, change{name: bad, with: json.Number(bad), code: wire.SerializationException, want: []string{"at '" + p.path + "'"}})
+		}
+	case wire.KindBlob:
+		if shape.Bounds&wire.HasMax != 0 {
+			refuse("too long", base64.StdEncoding.EncodeToString(make([]byte, int(shape.Max)+1)), maxText(shape))
 		}
 	}
 	return all
+}
+
+// numbers are those that no value of a kind can be.
+func numbers(k wire.Kind) []string {
+	if k == wire.KindFloat || k == wire.KindDouble {
+		return []string{"1e999", "-1e999", strings.Repeat("9", 400)}
+	}
+	return []string{"3.5", "2147483648000000000000", "1e300", "-1e-7", "1e999", strings.Repeat("9", 400)}
 }
 
 // takes says which JSON types become a value of a kind.
@@ -186,7 +232,7 @@ func takes(k wire.Kind, name string) bool {
 	return k == wire.KindMap || k == wire.KindStructure
 }
 
-func (s Suite) stringMutations(t *testing.T, shape *wire.Shape, refuse func(string, any, string)) {
+func (s Suite) stringChanges(t testing.TB, shape *wire.Shape, refuse func(string, any, string)) {
 	valid := s.text(t, shape)
 	if shape.Min > 0 {
 		refuse("too short", valid[:int(shape.Min)-1], minText(shape))
@@ -203,7 +249,7 @@ func (s Suite) stringMutations(t *testing.T, shape *wire.Shape, refuse func(stri
 	if shape.Pattern == nil {
 		return
 	}
-	if bad, ok := s.Multiline[shape.Pattern.Text]; ok {
+	if bad, ok := multiline[shape.Pattern.Text]; ok {
 		if bad != "" {
 			refuse("against the pattern", valid+bad, patternText(shape))
 		}
@@ -214,7 +260,7 @@ func (s Suite) stringMutations(t *testing.T, shape *wire.Shape, refuse func(stri
 	refuse("line feed at the start", "\n"+valid, patternText(shape))
 }
 
-func (s Suite) collectionMutations(t *testing.T, shape *wire.Shape, refuse func(string, any, string)) {
+func (s Suite) collectionChanges(t testing.TB, shape *wire.Shape, refuse func(string, any, string)) {
 	fill := func(n int) any {
 		if shape.Kind == wire.KindList {
 			all := []any{}
@@ -236,7 +282,7 @@ func (s Suite) collectionMutations(t *testing.T, shape *wire.Shape, refuse func(
 		refuse("too many", fill(int(shape.Max)+1), maxText(shape))
 		refuse("far too many", fill(int(shape.Max)*3+5), maxText(shape))
 	}
-	if shape.Kind == wire.KindMap && s.BadKey != "" {
-		refuse("bad key", map[string]any{s.BadKey: s.Sample(t, shape.Elem)}, "Map keys must satisfy constraint: "+constraints(&s.Service.Shapes[shape.Key]))
+	if shape.Kind == wire.KindMap && s.badKey() != "" {
+		refuse("bad key", map[string]any{s.badKey(): s.Sample(t, shape.Elem)}, "Map keys must satisfy constraint: "+constraints(&s.Service.Shapes[shape.Key]))
 	}
 }

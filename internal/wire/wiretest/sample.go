@@ -48,8 +48,8 @@ func (s Suite) text(t testing.TB, shape *wire.Shape) string {
 	text := "a plain text"
 	if shape.Pattern != nil {
 		var ok bool
-		if text, ok = s.Strings[shape.Pattern.Text]; !ok {
-			t.Fatalf("Strings has nothing for the pattern %s of %s", shape.Pattern.Text, shape.Name)
+		if text, ok = matching[shape.Pattern.Text]; !ok {
+			t.Fatalf("matching has nothing for the pattern %s of %s", shape.Pattern.Text, shape.Name)
 		}
 	}
 	for len(text) < int(shape.Min) {

@@ -16,17 +16,8 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/wire"
 )
 
-// Suite is a service and what the suite cannot make up by itself.
-type Suite struct {
-	Service *wire.Service
-	// Strings has a string that satisfies each pattern of the served shapes.
-	Strings map[string]string
-	// Multiline are patterns that allow line ends, with a tail that breaks them; ""
-	// for one that takes any text. All others are broken by a line end.
-	Multiline map[string]string
-	// BadKey is a key that no map of the service allows; "" where it has none.
-	BadKey string
-}
+// Suite is a service whose shapes are tried. Of makes one.
+type Suite struct{ Service *wire.Service }
 
 // Run runs the suite. The golden files are in testdata; -rewrite writes them.
 func (s Suite) Run(t *testing.T) {
