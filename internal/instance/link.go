@@ -75,7 +75,7 @@ func (l *link) write(m message) {
 
 // partSize is how much of a body is sent before its sender is told: little enough
 // to be still in the processor's cache.
-const partSize = 256 << 10
+const partSize = 512 << 10
 
 // writeParts writes in one piece if nobody is to be told of parts.
 func (l *link) writeParts(m message) error {

@@ -76,7 +76,6 @@ func (v *View) Window(off int64, n int) (*Window, error) {
 		return nil, Unavailable(v.info.Ref, "mapping", err)
 	}
 	_ = unix.Madvise(pages, unix.MADV_SEQUENTIAL) // advice
-	populate(pages)
 	return &Window{view: v, pages: pages, bytes: pages[lead:]}, nil
 }
 
