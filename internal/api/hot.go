@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"runtime/debug"
@@ -121,12 +120,12 @@ func (hot *Hot) Route(r *front.Request, t *front.Target, _ *front.Answer) (verdi
 	defer hot.survive(func() { verdict = front.Elsewhere })
 	name, _ := endpointOf(r.Path)
 	sig, err := sigv4.ParseMessage(&r.Head)
-	if !hot.admits(r, name, &sig, err) || !validFields(&r.Head) {
+	ask := router.Ask{Region: hot.s.region(sig.Scope), Endpoint: string(name), Operation: router.Sync}
+	if !hot.admits(r, &ask, &sig, err) || !validFields(&r.Head) {
 		return front.Elsewhere
 	}
 	c := hot.calls.Get().(*hotCall)
-	c.tries = 1
-	c.ask = router.Ask{Region: hot.s.region(sig.Scope), Endpoint: string(name), Operation: router.Sync}
+	c.tries, c.ask = 1, ask
 	ticket, waits, err := hot.s.Router.Try(&c.ask)
 	if err != nil || waits {
 		hot.calls.Put(c)
@@ -154,6 +153,7 @@ func addRequestID(t *front.Target) {
 	binary.LittleEndian.PutUint64(raw[:], rand.Uint64())
 	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
 	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80
+	const digits = "0123456789abcdef"
 	var text [36]byte
 	at := 0
 	for i, b := range raw {
@@ -161,7 +161,7 @@ func addRequestID(t *front.Target) {
 			text[at] = '-'
 			at++
 		}
-		hex.Encode(text[at:], []byte{b})
+		text[at], text[at+1] = digits[b>>4], digits[b&15]
 		at += 2
 	}
 	t.Extra.Add("x-amzn-RequestId", text[:])
@@ -169,7 +169,7 @@ func addRequestID(t *front.Target) {
 
 // admits reports whether a request may be served without looking at more than its
 // signature and its endpoint: the Server decides otherwise.
-func (hot *Hot) admits(r *front.Request, name []byte, sig *sigv4.Signature, err error) bool {
+func (hot *Hot) admits(r *front.Request, ask *router.Ask, sig *sigv4.Signature, err error) bool {
 	s := hot.s
 	if err != nil {
 		return s.Open && errors.Is(err, sigv4.ErrUnsigned) && s.limits.take(nil) == nil
@@ -181,7 +181,7 @@ func (hot *Hot) admits(r *front.Request, name []byte, sig *sigv4.Signature, err 
 	who := found.Principal
 	if err == nil && who != nil {
 		err = s.verifier.VerifyMessage(&r.Head, sig, string(found.Secret), r.Body)
-		if err == nil && !who.Always(invokeAction, s.endpointARN(sig, name)) {
+		if err == nil && !who.Always(invokeAction, s.endpointARN(ask)) {
 			return false
 		}
 	}
@@ -191,8 +191,8 @@ func (hot *Hot) admits(r *front.Request, name []byte, sig *sigv4.Signature, err 
 const invokeAction = "sagemaker:InvokeEndpoint"
 
 // endpointARN is the resource of an invocation.
-func (s *Server) endpointARN(sig *sigv4.Signature, name []byte) string {
-	return resource.Key{Region: s.region(sig.Scope), Kind: resource.KindEndpoint, Name: string(name)}.ARN(s.Account)
+func (s *Server) endpointARN(ask *router.Ask) string {
+	return resource.Key{Region: ask.Region, Kind: resource.KindEndpoint, Name: ask.Endpoint}.ARN(s.Account)
 }
 
 // validFields reports whether the headers are as the API's model surely has them

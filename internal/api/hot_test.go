@@ -19,6 +19,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/front"
 	"github.com/sagebrush-ml/sagebrush/internal/identity"
 	"github.com/sagebrush-ml/sagebrush/internal/masterkey"
+	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
 	"github.com/sagebrush-ml/sagebrush/internal/state"
 )
@@ -90,7 +91,7 @@ func invocation(t testing.TB, endpoint string, keys aws.Credentials, body string
 func admitted(hot *Hot, r *front.Request) bool {
 	name, _ := endpointOf(r.Path)
 	sig, err := sigv4.ParseMessage(&r.Head)
-	return hot.admits(r, name, &sig, err)
+	return hot.admits(r, &router.Ask{Region: hot.s.region(sig.Scope), Endpoint: string(name)}, &sig, err)
 }
 
 // The event loops serve who is allowed for sure, and leave everybody else to the

@@ -122,7 +122,7 @@ type JobProgress struct {
 func (s *Server) requestKey(r *http.Request) resource.Key {
 	scope, _ := sigv4.ScopeOf(r)
 	k := resource.Key{Region: s.region(scope), Kind: resource.KindTransformJob, Name: r.PathValue("name")}
-	if region := r.URL.Query().Get("region"); regions.MatchString(region) {
+	if region := r.URL.Query().Get("region"); isRegion(region) {
 		k.Region = region
 	}
 	return k

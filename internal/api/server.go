@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -303,13 +302,23 @@ func unknown(v *service, name string) error {
 
 const jsonType = "application/x-amz-json-1.1"
 
-// regions are the names that a region may have; others would end up in ARNs and
-// folder names.
-var regions = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+// isRegion reports whether a region may have a name: up to 32 lower-case letters, digits
+// and dashes, with no dash in front. Others would end up in ARNs and folder names.
+func isRegion(name string) bool {
+	if name == "" || len(name) > 32 || name[0] == '-' {
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // region is the region that a request was signed for (CP-84).
 func (s *Server) region(scope sigv4.Scope) string {
-	if regions.MatchString(scope.Region) {
+	if isRegion(scope.Region) {
 		return scope.Region
 	}
 	return s.Region

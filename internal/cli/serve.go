@@ -123,6 +123,10 @@ func (a *app) runServe(cmd *cobra.Command, path string) error {
 	if n := runtime.GOMAXPROCS(0); cfg.TLSCert == "" {
 		runtime.GOMAXPROCS(2 * n)
 	}
+	// A server with little on its heap would collect garbage at every other megabyte,
+	// five times a second under load. This is address space, and no memory.
+	ballast := make([]byte, 16<<20)
+	defer runtime.KeepAlive(&ballast[0])
 	s, err := a.start(cmd.Context(), daemon.Options{Config: cfg})
 	if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // it was asked to stop before it was ready

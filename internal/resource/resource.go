@@ -7,7 +7,6 @@
 package resource
 
 import (
-	"fmt"
 	"strings"
 	"time"
 )
@@ -41,7 +40,7 @@ func (k Key) String() string { return k.Region + "/" + string(k.Kind) + "/" + k.
 // ARN gives the Amazon resource name of the key in an account. The name is in
 // lower case, as the real service has it (CP-8).
 func (k Key) ARN(account string) string {
-	return fmt.Sprintf("arn:aws:sagemaker:%s:%s:%s/%s", k.Region, account, k.Kind, strings.ToLower(k.Name))
+	return "arn:aws:sagemaker:" + k.Region + ":" + account + ":" + string(k.Kind) + "/" + strings.ToLower(k.Name)
 }
 
 // ParseARN reads the ARN of a resource of a kind that Sagebrush keeps. The name

@@ -50,7 +50,7 @@ func (b *bench) latency(ctx context.Context, size, connections int, most float64
 // pace has a proxy with a container of its own answer at a rate.
 func (b *bench) pace(ctx context.Context, k, size, connections int, rate float64) (l latencies, err error) {
 	err = b.proxied(ctx, k, size, func(addr string, _ *child) error {
-		_, raw, err := b.signed(ctx, addr, size)
+		_, raw, err := b.request(ctx, addr, size, true)
 		if err != nil {
 			return err
 		}
