@@ -77,6 +77,7 @@ type Batcher struct {
 	off   int64  // its offset
 	src   io.Reader
 	tail  []byte // bytes after the last LF of a window of lines
+	lines int64  // LFs that read has seen of the group
 	err   error
 }
 

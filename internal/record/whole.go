@@ -32,6 +32,7 @@ func (b *Batcher) fillWhole(g *Group, _ int) error {
 func (b *Batcher) fillLines(g *Group, _ int) error {
 	g.Body = append(g.Body, b.tail...)
 	b.tail = b.tail[:0]
+	b.lines = int64(bytes.Count(g.Body, newline))
 	ended, err := b.read(g)
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func (b *Batcher) fillLines(g *Group, _ int) error {
 		return &TooLargeError{Record: b.first, Offset: b.off, Limit: b.cfg.Limit}
 	}
 	b.tail = append(b.tail, g.Body[cut:]...)
-	records := int64(bytes.Count(g.Body[:cut], newline))
+	records := b.lines - int64(bytes.Count(b.tail, newline))
 	if g.Body[cut-1] != '\n' {
 		records++
 	}
@@ -66,14 +67,21 @@ func (b *Batcher) close(g *Group, cut int, records int64) {
 	b.off += int64(cut)
 }
 
-// read fills the group's body up to one byte over the limit, and reports whether
-// the source ended within the limit.
+// countStep is how much is read at once, so that its LFs are counted while it is still
+// in the processor's cache.
+const countStep = 256 << 10
+
+// read fills the group's body up to one byte over the limit, adds its LFs to b.lines,
+// and reports whether the source ended within the limit.
 func (b *Batcher) read(g *Group) (ended bool, err error) {
 	body, idle := g.Body, 0
 	for len(body) <= b.cfg.Limit {
 		body = b.grow(body)
-		n, err := b.src.Read(body[len(body):min(cap(body), b.cfg.Limit+1)])
+		n, err := b.src.Read(body[len(body):min(cap(body), b.cfg.Limit+1, len(body)+countStep)])
 		body = body[:len(body)+n]
+		if b.cfg.Split == Line {
+			b.lines += int64(bytes.Count(body[len(body)-n:], newline))
+		}
 		if errors.Is(err, io.EOF) {
 			g.Body = body
 			return len(body) <= b.cfg.Limit, nil

@@ -70,6 +70,10 @@ func (d *Driver) newInstance(id, container string) *instance {
 	}
 }
 
+// nowhere refuses connections: the address of a container that has ended already, which
+// has none.
+const nowhere = "127.0.0.1:0"
+
 // locate reads from the engine what an instance that runs has: its address, its
 // network, and for one that is adopted its folders.
 func (i *instance) locate(c container.InspectResponse) error {
@@ -78,7 +82,9 @@ func (i *instance) locate(c container.InspectResponse) error {
 	}
 	for _, n := range c.NetworkSettings.Networks {
 		i.network = n.NetworkID
-		i.addr = net.JoinHostPort(n.IPAddress.String(), strconv.Itoa(port))
+		if i.addr = nowhere; n.IPAddress.IsValid() {
+			i.addr = net.JoinHostPort(n.IPAddress.String(), strconv.Itoa(port))
+		}
 	}
 	for _, b := range c.NetworkSettings.Ports[tcp(port)] {
 		i.addr = net.JoinHostPort(b.HostIP.String(), b.HostPort)
