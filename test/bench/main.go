@@ -44,13 +44,14 @@ var parts = []struct {
 	{"memory", "Peak memory with one large object out of another S3", memory},
 	{"objects", "Many small objects in one job", objects},
 	{"router", "Invocations through internal/front, next to nginx and haproxy", router},
+	{"stream", "Pieces of a streamed answer on their way", stream},
 	{"ready", "From exec to the first 200 at /-/ready, and the demo", ready},
 }
 
 func main() {
 	b := &bench{}
 	flag.BoolVar(&b.short, "short", false, "small sizes, for a look at whether all of it works")
-	only := flag.String("only", "", "the parts to run, with commas: engine,multi,single,memory,objects,router,ready")
+	only := flag.String("only", "", "the parts to run, with commas: engine,multi,single,memory,objects,router,stream,ready")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

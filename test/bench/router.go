@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -319,9 +320,14 @@ func (b *bench) request(ctx context.Context, addr string, size int, signed bool)
 	return script, raw, os.WriteFile(script, []byte(lua), 0o600)
 }
 
-// startServer starts the real server with one endpoint of one instance. It knows the
-// key that the requests are signed with.
-func startServer(ctx context.Context, b *bench, _ string, size int) (_ *child, addr string, err error) {
+// startServer starts the real server with the container of the other proxies.
+func startServer(ctx context.Context, b *bench, _ string, size int) (*child, string, error) {
+	return b.serveModel(ctx, filepath.Join(b.programs, "model"), "-size", strconv.Itoa(size))
+}
+
+// serveModel starts the real server with one endpoint of one instance, which runs a
+// command. It knows the key that the requests are signed with.
+func (b *bench) serveModel(ctx context.Context, command ...string) (_ *child, addr string, err error) {
 	data, err := os.MkdirTemp(b.tmp, "router-")
 	if err != nil {
 		return nil, "", err
@@ -331,7 +337,11 @@ func startServer(ctx context.Context, b *bench, _ string, size int) (_ *child, a
 		return nil, "", err
 	}
 	config := filepath.Join(data, "config.yaml")
-	text := fmt.Sprintf("images:\n  - image: bench/model\n    command: [%q, \"-size\", \"%d\"]\n", filepath.Join(b.programs, "model"), size)
+	list, err := json.Marshal(command)
+	if err != nil {
+		return nil, "", err
+	}
+	text := fmt.Sprintf("images:\n  - image: bench/model\n    command: %s\n", list)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, "", err
 	}
