@@ -123,18 +123,23 @@ func multiRecord(ctx context.Context, b *bench) (err error) {
 	}
 	t := newTable("connections", "job MB/s", "load MB/s", "ratio", "spread", "target", "", "job's phase MB/s", "CPU ms/GB: job", "load", "job's server", "load's server")
 	for _, c := range []int{1, 4, 8} {
+		load := func(flags ...string) func() (side, error) {
+			return b.asLoad(ctx, func(addr string) *exec.Cmd {
+				return exec.CommandContext(ctx, filepath.Join(b.programs, "load"), append(flags, "-addr", addr, "-file", file, "-c", strconv.Itoa(c))...)
+			})
+		}
 		sides, err := turns(full(b, 7, 1),
 			s.asJob(ctx, job{image: "bench/trivial", split: "Line", strategy: "MultiRecord", assemble: "Line", concurrent: c, payloadMB: 6}),
-			b.asLoad(ctx, func(addr string) *exec.Cmd {
-				return exec.CommandContext(ctx, filepath.Join(b.programs, "load"), "-addr", addr, "-file", file, "-c", strconv.Itoa(c))
-			}))
+			load(), load("-raw"))
 		if err != nil {
 			return err
 		}
-		compared(t, strconv.Itoa(c), sides[0], sides[1],
-			func(s side) float64 { return s.Bytes / s.Seconds / 1e6 },
-			func(s side) float64 { return s.Bytes / s.phase / 1e6 },
-			func(s side) float64 { return s.Bytes / 1e12 }, "%.0f")
+		for i, name := range []string{"%d (net/http)", "%d (bare sockets)"} {
+			compared(t, fmt.Sprintf(name, c), sides[0], sides[i+1],
+				func(s side) float64 { return s.Bytes / s.Seconds / 1e6 },
+				func(s side) float64 { return s.Bytes / s.phase / 1e6 },
+				func(s side) float64 { return s.Bytes / 1e12 }, "%.0f")
+		}
 	}
 	return t.Flush()
 }
