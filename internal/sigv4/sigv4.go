@@ -217,8 +217,12 @@ func parseStamp(s string) (t time.Time, ok bool) {
 }
 
 // splitCredential takes key/date/region/service/aws4_request apart from the
-// right, because an access key may contain slashes.
+// right, because an access key may contain slashes. Blanks and commas, at which some
+// would end it and others not, are in none.
 func splitCredential(c string) (key string, scope Scope, ok bool) {
+	if strings.IndexByte(c, ' ') >= 0 || strings.IndexByte(c, ',') >= 0 {
+		return "", Scope{}, false
+	}
 	c, ok = strings.CutSuffix(c, "/"+terminator)
 	if !ok {
 		return "", Scope{}, false
