@@ -38,10 +38,8 @@ lint: ## staticcheck
 	bin/staticcheck $(PACKAGES)
 
 .PHONY: vuln
-vuln: ## known vulnerabilities in what the binary is made of (needs https://vuln.go.dev, or VULNDB=URL of a copy)
-	@mkdir -p bin; $(GO) build -C tools -o ../bin/govulncheck golang.org/x/vuln/cmd/govulncheck
-	@bin/govulncheck $(if $(VULNDB),-db $(VULNDB)) $(PACKAGES) || { code=$$?; [ $$code = 3 ] || \
-		echo "make vuln: govulncheck could not do its work, and nothing is known; does the database $(or $(VULNDB),https://vuln.go.dev) answer?" >&2; exit $$code; }
+vuln: ## known vulnerabilities in what the binary is made of (VULNDB: a version of golang.org/x/vulndb, or a URL)
+	tools/vuln $(or $(VULNDB),latest) $(PACKAGES)
 
 .PHONY: unit
 unit: ## unit tests
