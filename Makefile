@@ -68,6 +68,10 @@ containers: build ## real containers: the Docker driver, vectors and jobs over r
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz $(or $(FUZZTIME),10s)
 
+.PHONY: fuzz-long
+fuzz-long: ## each fuzz target until it has had ten minutes of CPU time, kept in docs/fuzzing.md
+	test/fuzz-long
+
 .PHONY: bench
 bench: build ## the figures of docs/performance.md (needs wrk; nginx and haproxy too, to compare with)
 	test/bench/run bin/sagebrush
