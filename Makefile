@@ -62,6 +62,7 @@ containers: build ## real containers: the Docker driver, vectors and jobs over r
 	test/vectors/build
 	SAGEBRUSH_TEST_DOCKER=1 $(GO) test -short -count=1 -timeout 20m ./test/vectors
 	test/containers/jobs bin/sagebrush
+	test/containers/fence bin/sagebrush
 	$(GO) test -count=1 -run 'TestPages/pages/bring-your-own-container' ./test/docs
 
 .PHONY: fuzz

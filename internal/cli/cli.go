@@ -75,7 +75,7 @@ hosted endpoints really run, and the AWS CLI and SDKs are pointed at it with AWS
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON, the same as --output json")
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run jobs:"}, &cobra.Group{ID: "server", Title: "Run a server and talk to it:"})
-	root.AddCommand(a.demo(), a.transform(), a.serve(), a.environment(), a.jobs(), a.endpoints(), a.admin(), a.version(), a.exitCodes(), a.shim(), a.modelServer())
+	root.AddCommand(a.demo(), a.transform(), a.serve(), a.environment(), a.jobs(), a.endpoints(), a.admin(), a.version(), a.exitCodes(), a.shim(), a.fence(), a.modelServer())
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() != "transform" { // there --output is where the results go

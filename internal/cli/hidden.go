@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sagebrush-ml/sagebrush/internal/driver/docker"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/process"
 	"github.com/sagebrush-ml/sagebrush/internal/modelserver/xgboost"
 )
@@ -39,6 +40,18 @@ func (a *app) shim() *cobra.Command {
 			a.code = process.ShimMain(args)
 			return nil
 		},
+	}
+}
+
+// fence is what the Docker driver has a container run where the server itself may not
+// change the packet filter. It is not for users.
+func (a *app) fence() *cobra.Command {
+	return &cobra.Command{
+		Use:    "fence",
+		Short:  "Keep containers from this machine's services",
+		Hidden: true,
+		Args:   noArgs,
+		RunE:   func(*cobra.Command, []string) error { return docker.FenceMain() },
 	}
 }
 

@@ -80,7 +80,8 @@ func (d *Daemon) openDriver() (driver.Driver, error) {
 	containers, err := docker.New(docker.Config{
 		Host: c.DockerHost, Owner: d.data, Capabilities: c.DockerCapabilities,
 		ReadOnlyRoot: c.DockerReadOnly, PidsLimit: int64(c.DockerPids), Emulation: c.DockerEmulation,
-		Subnets: subnets, ReachHost: c.DockerReachHost, Log: d.Log,
+		Subnets: subnets, ReachHost: c.DockerReachHost,
+		Fence: append(slices.Clone(d.Self), "fence"), Log: d.Log,
 	})
 	if err != nil {
 		return nil, err

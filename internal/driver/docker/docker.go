@@ -56,6 +56,10 @@ type Config struct {
 	// link-local addresses where a cloud hands out this machine's credentials. Isolated
 	// ones stay isolated.
 	ReachHost bool
+	// Fence is the command that runs FenceMain, an absolute path first. Where this process
+	// may not change the packet filter, the engine is asked to run it in a container that
+	// may. Without it, nobody does then.
+	Fence []string
 	// Log receives what an operator should know; nil discards it.
 	Log *slog.Logger
 }
@@ -79,10 +83,9 @@ type Driver struct {
 	pulls map[string]*pull
 	facts *facts // nil when the engine must be asked
 	reach reach
-	// fenced is what became of the last fence, so that it is told once.
-	fenced string
 
 	leftovers leftovers
+	fences    fences
 }
 
 // New makes a driver. It does not talk to the engine, which may come up later.

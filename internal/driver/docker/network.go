@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -51,7 +49,7 @@ func (d *Driver) makeNetwork(ctx context.Context, i *instance, spec driver.Spec,
 	}
 	direct = d.decideReach(gateway) == reachDirect
 	if direct && (spec.Isolated || !d.config.ReachHost) {
-		d.fence()
+		d.fence(ctx)
 	}
 	if spec.Isolated && !direct {
 		return false, fault.New(fault.Unsupported,
@@ -113,24 +111,6 @@ const (
 	isolatedPrefix = "sgi-"
 	openPrefix     = "sgo-"
 )
-
-// errNoRight is raiseFence's answer to a process without CAP_NET_ADMIN.
-var errNoRight = errors.New("changing the packet filter needs root, or the capability CAP_NET_ADMIN")
-
-// fence keeps instances from this machine, before one of them starts. Where it cannot,
-// the operator is told once, and instances run all the same: most servers of a single
-// user are not root.
-func (d *Driver) fence() {
-	err := raiseFence()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if text := fmt.Sprint(err); text != d.fenced {
-		d.fenced = text
-		if err != nil {
-			d.log.Warn("containers can reach services of this machine that listen on other addresses than the loopback's (docs/security.md)", "error", err)
-		}
-	}
-}
 
 // nthSubnet cuts a range into networks and gives one of them; n counts around.
 func nthSubnet(pool netip.Prefix, n uint32) netip.Prefix {
