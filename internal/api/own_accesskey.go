@@ -135,6 +135,9 @@ func (s *Server) rotateKey(w http.ResponseWriter, r *http.Request) {
 		s.iamFail(w, r, err)
 		return
 	}
+	if s.Rotated != nil {
+		s.Rotated(old, id, secret)
+	}
 	user, until := s.rotated(r.Context(), id, old)
 	callOf(r.Context()).entry.Resource += " access-key/" + id
 	tellKey(w, NewAccessKey{ID: id, User: user, Replaces: old, Until: until}, secret)

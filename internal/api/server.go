@@ -20,6 +20,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/control"
 	"github.com/sagebrush-ml/sagebrush/internal/identity"
 	"github.com/sagebrush-ml/sagebrush/internal/joblog"
+	"github.com/sagebrush-ml/sagebrush/internal/keyring"
 	"github.com/sagebrush-ml/sagebrush/internal/kms"
 	"github.com/sagebrush-ml/sagebrush/internal/router"
 	"github.com/sagebrush-ml/sagebrush/internal/sigv4"
@@ -47,6 +48,9 @@ type Options struct {
 	InvokeBytes int64
 	// Identities are the callers that the server knows, with what they may do.
 	Identities *identity.Store
+	// Rotated is told of each access key that has replaced another; nil is nobody. It may
+	// not keep the secret's memory.
+	Rotated func(old, id string, secret keyring.Secret)
 	// Open accepts any key that the server does not know, and requests without one:
 	// they may do everything.
 	Open bool

@@ -72,7 +72,23 @@ func (d *Daemon) importCredentials(ctx context.Context) error {
 	return d.who.Import(ctx, admin, []identity.Document{identity.AdministratorAccess()}, d.keys.AccessKeyID, keyring.Secret(d.keys.SecretAccessKey))
 }
 
-// writeEndpoint notes where the server is for the client commands.
+// keyRotated keeps the key of the data folder one that is good: the key that replaces
+// it takes its place. Where that cannot be written, the files keep the old one, which is
+// good for the grace time of its rotation.
+func (d *Daemon) keyRotated(old, id string, secret keyring.Secret) {
+	d.keysMu.Lock()
+	defer d.keysMu.Unlock()
+	if old != d.keys.AccessKeyID {
+		return
+	}
+	d.keys = Credentials{AccessKeyID: id, SecretAccessKey: string(secret)}
+	if err := errors.Join(writePrivate(filepath.Join(d.data, credentialsFile), d.keys), d.writeEndpoint()); err != nil {
+		d.Log.Error("the access key in the data folder ends with the grace time, because the one that replaces it cannot be written there", "key", old, "error", err)
+	}
+}
+
+// writeEndpoint notes where the server is for the client commands. keysMu is held, or
+// nobody else is there yet.
 func (d *Daemon) writeEndpoint() error {
 	e := Endpoint{URL: d.URL(), Region: d.Config.Region, Credentials: d.keys}
 	if d.tls != nil {

@@ -55,8 +55,9 @@ type Daemon struct {
 	Options
 	data     string
 	open     bool // accepts unknown keys
-	keys     Credentials
-	made     bool // keys is new: there was no file of it
+	keysMu   sync.Mutex
+	keys     Credentials // of the user admin; may be rotated
+	made     bool        // keys is new: there was no file of it
 	who      *identity.Store
 	audit    *audit.Log
 	listener net.Listener
@@ -161,7 +162,7 @@ func (d *Daemon) assemble(ctx context.Context, store *state.Store) error {
 	}
 	port := api.New(api.Options{
 		Control: d.control, Router: routes, InvokeBytes: int64(c.InvokeMB) << 20, S3: s3, KMS: d.keyService(), Logs: d.logs, LogSecret: logSecret, WholeLogPages: c.LogWholePages,
-		Identities: d.who, Open: d.open, RatePerSecond: c.RateLimit, Audit: d.audit,
+		Identities: d.who, Rotated: d.keyRotated, Open: d.open, RatePerSecond: c.RateLimit, Audit: d.audit,
 		Account: c.Account, Region: c.Region, Version: d.Version, Log: d.Log, Now: time.Now,
 	})
 	d.api = port
@@ -258,8 +259,10 @@ func (d *Daemon) URL() string {
 // Region is the region of requests that name none.
 func (d *Daemon) Region() string { return d.Config.Region }
 
-// Credentials are the access key that the daemon knows.
+// Credentials are the access key of the user admin that is in the data folder.
 func (d *Daemon) Credentials() (id, secret string) {
+	d.keysMu.Lock()
+	defer d.keysMu.Unlock()
 	return d.keys.AccessKeyID, d.keys.SecretAccessKey
 }
 
