@@ -136,38 +136,49 @@ func (s *Store) Import(ctx context.Context, user string, policies []Document, ke
 		return err
 	}
 	return s.change(ctx, func(tx *state.Tx) error {
-		err := tx.PutRecord(state.Record{Kind: kindImported, Name: keyID})
-		if fault.Is(err, fault.Exists) {
-			return nil
-		}
-		there := false
-		if err == nil {
-			err = s.each(tx, func(_ Kind, _ string, r *record) error {
-				there = there || slices.ContainsFunc(r.Keys, func(k keyRecord) bool { return k.ID == keyID })
-				return nil
-			})
-		}
-		if there {
+		if known, err := s.imported(tx, keyID); err != nil || known {
 			return err
 		}
-		r, write := &record{Created: s.Now(), Policies: policies}, tx.PutRecord
-		if err == nil {
-			var rec state.Record
-			if rec, err = tx.Record(User.recordKind(), "", user); err == nil {
-				write = tx.SaveRecord
-				r, err = decode(rec)
-			} else if fault.Is(err, fault.NotFound) {
-				err = nil
-			}
+		r, write, err := s.userOrNew(tx, user, policies)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			err = s.addKey(r, user, keyID, secret)
+		if err := s.addKey(r, user, keyID, secret); err != nil {
+			return err
 		}
-		if err == nil {
-			err = save(write, User, user, r)
-		}
-		return err
+		return save(write, User, user, r)
 	})
+}
+
+// imported notes that a key is imported now, and reports whether it was before, or is
+// a user's already.
+func (s *Store) imported(tx *state.Tx, keyID string) (known bool, err error) {
+	err = tx.PutRecord(state.Record{Kind: kindImported, Name: keyID})
+	if fault.Is(err, fault.Exists) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = s.each(tx, func(_ Kind, _ string, r *record) error {
+		known = known || slices.ContainsFunc(r.Keys, func(k keyRecord) bool { return k.ID == keyID })
+		return nil
+	})
+	return known, err
+}
+
+// userOrNew gives a user, a new one with the policies where there is none, and how it
+// is saved.
+func (s *Store) userOrNew(tx *state.Tx, user string, policies []Document) (r *record, write func(state.Record) error, err error) {
+	rec, err := tx.Record(User.recordKind(), "", user)
+	if fault.Is(err, fault.NotFound) {
+		return &record{Created: s.Now(), Policies: policies}, tx.PutRecord, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err = decode(rec)
+	return r, tx.SaveRecord, err
 }
 
 // printable bounds a stranger's text.
