@@ -218,7 +218,7 @@ class Endpoints(unittest.TestCase):
         """EP-5, EP-11: an update whose instances die; its other one takes its time to end."""
         create("back", "one")
         waits("endpoint_in_service", "back")
-        model("lingers", LINGER="3")
+        model("lingers", LINGER=self.file("lingers"))
         model("dies", GATE=self.file("never"), DIE=self.file("dies"))
         config("half", variant("l", "lingers"), variant("d", "dies"))
         sm.update_endpoint(EndpointName=name("back"), EndpointConfigName=name("half"))
@@ -231,6 +231,7 @@ class Endpoints(unittest.TestCase):
         self.sees("back", "RollingBack")
         self.assertEqual(invoke("back")["Body"].read(), b"one:x")
         self.busy("back")
+        self.touch("lingers")
         waits("endpoint_in_service", "back")
         d = describe("back")
         self.assertEqual(d["EndpointConfigName"], name("one"))
@@ -304,7 +305,7 @@ class Endpoints(unittest.TestCase):
 
     def test_deleting(self):
         """EP-7, CP-54."""
-        model("slow-end", LINGER="2")
+        model("slow-end", LINGER=self.file("slow-end"))
         config("slow-end", variant("v", "slow-end"))
         create("delete", "slow-end")
         waits("endpoint_in_service", "delete")
@@ -313,6 +314,7 @@ class Endpoints(unittest.TestCase):
         self.busy("delete")
         with self.assertRaises(botocore.exceptions.ClientError):
             invoke("delete")
+        self.touch("slow-end")
         waits("endpoint_deleted", "delete")
         self.fails("ValidationException", "Could not find endpoint", sm.delete_endpoint, EndpointName=name("delete"))
 

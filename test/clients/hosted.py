@@ -2,8 +2,8 @@
 colon and what it is sent.
 
 Variables of the model change it. GATE is a file: /ping answers 503 until it is
-there. DIE is a file: the server ends as soon as it is there. LINGER is how many
-seconds it takes to end after SIGTERM.
+there. DIE is a file: the server ends as soon as it is there. LINGER is a file: after
+SIGTERM the server ends only when it is there.
 
 A body {"parts": N, "folder": F} is answered in N parts. Behind each part K it waits
 until somebody makes the file F/K; {"break": true} breaks the answer off behind the
@@ -18,7 +18,7 @@ import threading
 import time
 
 GATE, DIE = os.environ.get("GATE"), os.environ.get("DIE")
-LINGER = float(os.environ.get("LINGER", "0"))
+LINGER = os.environ.get("LINGER")
 PATIENCE = 60  # seconds, for a file
 
 
@@ -71,7 +71,8 @@ def watch():
 
 
 def end(*_):
-    time.sleep(LINGER)
+    while LINGER and not os.path.exists(LINGER):
+        time.sleep(0.02)
     os._exit(0)
 
 
