@@ -81,15 +81,7 @@ func (q *presignQuery) parse() (Signature, error) {
 // the request carries no credential of the right form. It proves nothing.
 func ScopeOf(r *http.Request) (scope Scope, ok bool) {
 	if auth := r.Header["Authorization"]; len(auth) > 0 {
-		_, rest, found := strings.Cut(auth[0], "Credential=")
-		if !found {
-			return Scope{}, false
-		}
-		if end := strings.IndexAny(rest, ", "); end >= 0 {
-			rest = rest[:end]
-		}
-		_, scope, ok = splitCredential(rest)
-		return scope, ok
+		return scopeOfHeader(auth[0])
 	}
 	for raw := r.URL.RawQuery; raw != ""; {
 		var pair string
@@ -104,6 +96,19 @@ func ScopeOf(r *http.Request) (scope Scope, ok bool) {
 		}
 		_, scope, ok = splitCredential(text)
 		return scope, ok
+	}
+	return Scope{}, false
+}
+
+// scopeOfHeader is that of an Authorization header's credential.
+func scopeOfHeader(auth string) (scope Scope, ok bool) {
+	_, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
+	for rest != "" {
+		var name, value string
+		if name, value, rest = nextPart(rest); name == "Credential" {
+			_, scope, ok = splitCredential(value)
+			return scope, ok
+		}
 	}
 	return Scope{}, false
 }

@@ -82,9 +82,8 @@ func parseHeader(m Message, auth string) (Signature, error) {
 	var s Signature
 	var credential, mac string
 	for rest != "" {
-		var part string
-		part, rest, _ = strings.Cut(rest, ",")
-		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		var name, value string
+		name, value, rest = nextPart(rest)
 		field := &mac
 		switch name {
 		case "Credential":
@@ -105,6 +104,15 @@ func parseHeader(m Message, auth string) (Signature, error) {
 		return Signature{}, err
 	}
 	return s, s.dateFromHeader(m)
+}
+
+// nextPart takes the first part off what comes after the scheme of an Authorization
+// header. Whoever looks for the credential reads parts by it: two ways to read them would
+// route a request by one credential and check it by another.
+func nextPart(parts string) (name, value, rest string) {
+	part, rest, _ := strings.Cut(parts, ",")
+	name, value, _ = strings.Cut(strings.TrimSpace(part), "=")
+	return name, value, rest
 }
 
 // fill checks and stores what both places of a signature have in common.
