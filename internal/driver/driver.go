@@ -76,6 +76,10 @@ type Spec struct {
 	// keeps of its output, to memory, the Spec's folders and Output. It stops an
 	// instance from writing elsewhere as far as the driver isolates at all.
 	Sealed bool
+	// Held asks a runtime that takes instances away, as for the maintenance of a
+	// machine, to wait: the caller replaces the instance once Leaving is closed, and
+	// stops it. A driver whose runtime does no such thing has nothing to do.
+	Held bool
 	// Labels describe the instance to whoever looks at the runtime; a driver that
 	// has no place for them drops them.
 	Labels map[string]string
@@ -189,6 +193,10 @@ type Handle interface {
 	Done() <-chan struct{}
 	// Exit tells how it ended. Before Done is closed its result is meaningless.
 	Exit() Exit
+	// Leaving is closed when the runtime wants the instance gone while it still
+	// serves: whoever needs it starts another one and stops it. It never opens again,
+	// and is nil where the runtime wants no such thing.
+	Leaving() <-chan struct{}
 	// Stop asks the instance to end (SIGTERM), ends it by force after grace
 	// (SIGKILL, CC-27), and returns when it and all its children are gone. It may
 	// be called twice and after the end. When ctx ends first it uses force at once.

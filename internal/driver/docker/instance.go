@@ -116,6 +116,9 @@ func (i *instance) Inside(path string) string {
 	return inside
 }
 
+// Leaving implements driver.Handle: an engine moves no container.
+func (i *instance) Leaving() <-chan struct{} { return nil }
+
 // Done implements driver.Handle.
 func (i *instance) Done() <-chan struct{} { return i.done }
 
