@@ -342,7 +342,7 @@ func (i *instance) ended(ctx context.Context, code int) driver.Exit {
 		i.d.forget()
 		return driver.Exit{Code: -1, Lost: true}
 	}
-	exit := exitOf(code)
+	exit := driver.ExitOfCode(code)
 	if err == nil && found.Container.State != nil {
 		exit.OOM = found.Container.State.OOMKilled
 	}
