@@ -2,7 +2,7 @@
 // start one, find it again, wait for its end, stop it. It knows nothing of the
 // HTTP that a container speaks; that is the room instance.
 //
-// The drivers live in the folders below (process, docker, fake, later kube)
+// The drivers live in the folders below (process, docker, kube, fake)
 // and all pass the suite in drivertest. Only the room daemon names them.
 package driver
 
@@ -133,7 +133,7 @@ type Exit struct {
 	// OOM reports that the kernel ended it for want of memory, as far as known.
 	OOM bool
 	// Lost reports that the runtime itself went away, and the instance with it as
-	// far as anybody knows. It is nobody's fault: another may be started once the
+	// far as anybody knows, or that it took the instance away. It is nobody's fault: another may be started once the
 	// runtime is back.
 	Lost bool
 	// At is when the end was seen.
@@ -145,7 +145,7 @@ func (e Exit) String() string {
 	text := fmt.Sprintf("exited with code %d", e.Code)
 	switch {
 	case e.Lost:
-		text = "was lost, because its runtime stopped"
+		text = "was lost, because its runtime stopped or took it away"
 	case e.Signal != "":
 		text = fmt.Sprintf("was ended by the signal %q", e.Signal)
 	case e.Code < 0:
