@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	policyv1 "k8s.io/client-go/kubernetes/typed/policy/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/connrotation"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 )
@@ -24,7 +24,7 @@ import (
 type connection struct {
 	core      corev1.CoreV1Interface
 	policy    policyv1.PolicyV1Interface
-	client    *http.Client
+	close     func() // nil has nothing to close
 	host      string
 	namespace string
 }
@@ -51,9 +51,13 @@ func connect(c Config) (connection, error) {
 	config.QPS = -1 // the API server itself says when it has too much to do
 	config.UserAgent = "sagebrush"
 	config.WarningHandler = rest.NoWarnings{}
-	if out.client, err = rest.HTTPClientFor(config); err == nil {
-		if out.core, err = corev1.NewForConfigAndClient(config, out.client); err == nil {
-			out.policy, err = policyv1.NewForConfigAndClient(config, out.client)
+	// A dialer of its own: connections are not shared with other drivers, and can be closed.
+	dialer := connrotation.NewDialer((&net.Dialer{Timeout: callTime, KeepAlive: callTime}).DialContext)
+	config.Dial, out.close = dialer.DialContext, dialer.CloseAll
+	client, err := rest.HTTPClientFor(config)
+	if err == nil {
+		if out.core, err = corev1.NewForConfigAndClient(config, client); err == nil {
+			out.policy, err = policyv1.NewForConfigAndClient(config, client)
 		}
 	}
 	if err != nil {

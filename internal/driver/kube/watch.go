@@ -66,6 +66,7 @@ func (d *Driver) follow(kind runtime.Object, from *cache.ListWatch, to cache.Res
 // sight is what the driver sees of one pod.
 type sight struct {
 	d    *Driver
+	name string
 	news chan struct{} // has a token when there is something new
 
 	mu      sync.Mutex
@@ -75,7 +76,7 @@ type sight struct {
 
 // watch begins to see a pod that exists.
 func (d *Driver) watch(pod *corev1.Pod) *sight {
-	s := &sight{d: d, pod: pod, news: make(chan struct{}, 1)}
+	s := &sight{d: d, name: pod.Name, pod: pod, news: make(chan struct{}, 1)}
 	d.mu.Lock()
 	d.sights[pod.Name] = s
 	d.mu.Unlock()
@@ -92,8 +93,8 @@ func (d *Driver) watch(pod *corev1.Pod) *sight {
 func (s *sight) forget() {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
-	if name := s.pod.Name; s.d.sights[name] == s {
-		delete(s.d.sights, name)
+	if s.d.sights[s.name] == s {
+		delete(s.d.sights, s.name)
 	}
 }
 
