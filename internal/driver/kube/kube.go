@@ -75,6 +75,10 @@ type Driver struct {
 	end      context.CancelFunc
 	handlers sync.WaitGroup
 
+	// settling is held while what Sweep could not do is done: nothing is started
+	// meanwhile that would be taken for a leftover.
+	settling sync.Mutex
+
 	mu     sync.Mutex
 	live   map[string]*instance // by ID; nil is one that is being started
 	sights map[string]*sight    // by the pod's name

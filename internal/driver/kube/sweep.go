@@ -29,6 +29,8 @@ func (d *Driver) Sweep(ctx context.Context, keep []string) error {
 
 // settle does what Sweep could not.
 func (d *Driver) settle(ctx context.Context) error {
+	d.settling.Lock()
+	defer d.settling.Unlock()
 	d.mu.Lock()
 	keep := d.unswept
 	d.mu.Unlock()
