@@ -65,6 +65,10 @@ containers: build ## real containers: the Docker driver, vectors and jobs over r
 	test/containers/fence bin/sagebrush
 	$(GO) test -count=1 -run 'TestPages/pages/bring-your-own-container' ./test/docs
 
+.PHONY: kubernetes
+kubernetes: build ## pods of a real cluster: the Kubernetes driver, jobs and a drained node (needs root, python3-boto3 and ../shared/kubernetes)
+	test/kubernetes/run bin/sagebrush
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	test/fuzz $(or $(FUZZTIME),10s)

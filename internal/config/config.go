@@ -60,6 +60,10 @@ type Config struct {
 	DockerEmulation bool          `koanf:"docker-emulation"`
 	DockerSubnets   string        `koanf:"docker-subnets"`
 	DockerReachHost bool          `koanf:"docker-reach-host"`
+	KubeConfig      string        `koanf:"kubernetes-config"`
+	KubeContext     string        `koanf:"kubernetes-context"`
+	KubeNamespace   string        `koanf:"kubernetes-namespace"`
+	KubeData        string        `koanf:"kubernetes-data"`
 	EndpointStartup time.Duration `koanf:"endpoint-startup"`
 	InvokeTimeout   time.Duration `koanf:"invoke-timeout"`
 	InvokeMB        int           `koanf:"invoke-mb"`
@@ -142,13 +146,17 @@ func Settings() []Setting {
 		{Name: "keep-alive", Default: 15 * time.Minute, Help: "how long a variant that may have no instance keeps its last one unused"},
 		{Name: "scaling-period", Default: 10 * time.Second, Help: "how often variants with autoscaling are measured; a count rises after 3 periods and falls after 15"},
 		{Name: "warm-time", Default: time.Duration(0), Help: "how long the instances of a finished job are kept, ready for a job with the same images, model, environment and instance type; 0 is not at all"},
-		{Name: "runtime", Default: "auto", Choices: []string{"auto", "process", "docker"}, Help: "what runs images; auto runs those that are built in or mapped to a command as processes, all others on Docker"},
+		{Name: "runtime", Default: "auto", Choices: []string{"auto", "process", "docker", "kubernetes"}, Help: "what runs images; auto runs those that are built in or mapped to a command as processes, all others on Docker"},
 		{Name: "docker-host", Default: "", Help: "address of the container engine, such as unix:///var/run/docker.sock (also DOCKER_HOST, or the Docker context)"},
 		{Name: "docker-read-only-root", Default: false, Help: "make the files of containers read-only, all but /tmp, /run and the scratch folder"},
 		{Name: "docker-pids", Default: 8192, Help: "how many processes and threads one container may have"},
 		{Name: "docker-emulation", Default: false, Help: "start images of another architecture, where the machine can emulate it"},
 		{Name: "docker-subnets", Default: "198.18.0.0/15", Help: "where the networks of containers get their addresses, eight for each: an IPv4 prefix that nothing else here uses"},
 		{Name: "docker-reach-host", Default: false, Help: "let containers connect to services of this machine and to link-local addresses, which a server that runs as root prevents otherwise"},
+		{Name: "kubernetes-config", Default: "", Help: "file that says where the Kubernetes cluster is (also KUBECONFIG); none is ~/.kube/config, or the account of the pod that the server runs in"},
+		{Name: "kubernetes-context", Default: "", Help: "context of that file; none is its current one"},
+		{Name: "kubernetes-namespace", Default: "", Help: "namespace in which pods run; none is the context's, or the server's own"},
+		{Name: "kubernetes-data", Default: "host", Help: "how pods see the data folder: host (every node has it at the same path), or claim:NAME (a PersistentVolumeClaim whose root it is)"},
 		{Name: "model-cache-gb", Default: 20, Help: "how much unpacked model data stays on disk for later jobs, in units of 2^30 bytes; what is in use may be more"},
 		{Name: "runtime-patience", Default: 30 * time.Minute, Help: "how long a job waits for a container engine that does not answer"},
 		{Name: "assemble-always-newline", Default: false, Help: "with AssembleWith=Line add a newline after each answer, even if it ends in one"},

@@ -52,8 +52,10 @@ type unit struct {
 	group  endpoint.Group
 	state  endpoint.UnitState
 	reason string
-	in     *router.Instance
-	cancel context.CancelFunc // ends its start or its watch
+	// leaving: its runtime wants it gone. lost: its runtime took it away.
+	leaving, lost bool
+	in            *router.Instance
+	cancel        context.CancelFunc // ends its start or its watch
 }
 
 // of gives the host of an endpoint, a fresh one at the first look.
@@ -108,7 +110,7 @@ func (o *host) observe() endpoint.Observation {
 		RetryAt: map[endpoint.Group]time.Time{}, Failures: map[endpoint.Group]int{},
 	}
 	for id, u := range o.units {
-		seen.Units[id] = endpoint.Unit{State: u.state, Reason: u.reason}
+		seen.Units[id] = endpoint.Unit{State: u.state, Reason: u.reason, Leaving: u.leaving, Lost: u.lost}
 	}
 	for g, n := range o.failures {
 		seen.Failures[g], seen.RetryAt[g] = n, o.retryAt[g]

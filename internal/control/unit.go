@@ -129,6 +129,7 @@ func (s *unitStart) run(ctx context.Context) (reason string) {
 		Labels: map[string]string{
 			"sagebrush.endpoint": s.endpoint.Name, "sagebrush.variant": variant.Name, "sagebrush.region": s.endpoint.Region,
 		},
+		Held: true,
 		CPUs: share.CPUs, MemoryBytes: share.MemoryBytes, ShmBytes: shmOf(share.MemoryBytes), GPUs: gpuNames(share.GPUs),
 		ReadyTimeout: startupTime(variant, s.StartupTimeout), MaxResponseBytes: s.MaxAnswerBytes,
 	})
@@ -302,13 +303,18 @@ func (s *unitStart) watch(ctx context.Context, in *fleet.Instance, v *volume.Vol
 	}
 	tick := time.NewTicker(healthInterval)
 	defer tick.Stop()
-	missed := 0
+	missed, leaving := 0, in.Leaving()
 	for {
 		select {
 		case <-ctx.Done():
 			return ""
+		case <-leaving:
+			leaving = nil // once
+			s.leaves(in.ID)
+			continue
 		case <-in.Exited():
 			name, exit, tail := in.Ended()
+			s.lost(exit.Lost)
 			return fmt.Sprintf("The %s container for production variant %s %s.%s", name, variant, exit, lastLines(tail))
 		case <-over:
 			return failureText(variant, errOver(v))
@@ -322,6 +328,22 @@ func (s *unitStart) watch(ctx context.Context, in *fleet.Instance, v *volume.Vol
 			s.sick(variant)
 		}
 	}
+}
+
+// leaves has the instance replaced because its runtime wants it gone (EP-4).
+func (s *unitStart) leaves(id string) {
+	s.Log.Info("an instance is to leave and is replaced", "endpoint", s.endpoint.Name, "variant", s.unit.group.Variant, "instance", id)
+	s.host.mu.Lock()
+	s.unit.leaving = true
+	s.host.mu.Unlock()
+	s.loop.Add(s.endpoint.Key.Folded())
+}
+
+// lost notes whether it was the runtime that took the instance away.
+func (s *unitStart) lost(is bool) {
+	s.host.mu.Lock()
+	s.unit.lost = is
+	s.host.mu.Unlock()
 }
 
 // sick has the instance replaced: it stays until it is told to stop.

@@ -14,6 +14,7 @@ import (
 	"github.com/sagebrush-ml/sagebrush/internal/config"
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/docker"
+	"github.com/sagebrush-ml/sagebrush/internal/driver/kube"
 	"github.com/sagebrush-ml/sagebrush/internal/driver/process"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 	"github.com/sagebrush-ml/sagebrush/internal/objstore"
@@ -70,8 +71,11 @@ func builtIn(self []string) []process.Image {
 func (d *Daemon) openDriver() (driver.Driver, error) {
 	c := d.Config
 	processes := d.openProcesses()
-	if c.Runtime == "process" {
+	switch c.Runtime {
+	case "process":
 		return processes, nil
+	case "kubernetes":
+		return d.openPods()
 	}
 	subnets, err := netip.ParsePrefix(c.DockerSubnets)
 	if err != nil {
@@ -94,6 +98,21 @@ func (d *Daemon) openDriver() (driver.Driver, error) {
 		driver.Choice{Driver: processes, Takes: processes.Maps},
 		driver.Choice{Driver: containers, Takes: func(string) bool { return true }},
 	), nil
+}
+
+// openPods makes the Kubernetes driver. What an InstanceType means in the cluster
+// follows what it means here: where the pool reserves, the scheduler does.
+func (d *Daemon) openPods() (driver.Driver, error) {
+	c := d.Config
+	pods, err := kube.New(kube.Config{
+		Kubeconfig: c.KubeConfig, Context: c.KubeContext, Namespace: c.KubeNamespace,
+		Owner: d.data, Data: d.data, Volumes: c.KubeData, Reserve: c.Capacity != "share", Log: d.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, pods.Close)
+	return pods, nil
 }
 
 // openProcesses makes the process driver; the user's images come before ours.

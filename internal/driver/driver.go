@@ -2,7 +2,7 @@
 // start one, find it again, wait for its end, stop it. It knows nothing of the
 // HTTP that a container speaks; that is the room instance.
 //
-// The drivers live in the folders below (process, docker, fake, later kube)
+// The drivers live in the folders below (process, docker, kube, fake)
 // and all pass the suite in drivertest. Only the room daemon names them.
 package driver
 
@@ -76,6 +76,10 @@ type Spec struct {
 	// keeps of its output, to memory, the Spec's folders and Output. It stops an
 	// instance from writing elsewhere as far as the driver isolates at all.
 	Sealed bool
+	// Held asks a runtime that takes instances away, as for the maintenance of a
+	// machine, to wait: the caller replaces the instance once Leaving is closed, and
+	// stops it. A driver whose runtime does no such thing has nothing to do.
+	Held bool
 	// Labels describe the instance to whoever looks at the runtime; a driver that
 	// has no place for them drops them.
 	Labels map[string]string
@@ -129,7 +133,7 @@ type Exit struct {
 	// OOM reports that the kernel ended it for want of memory, as far as known.
 	OOM bool
 	// Lost reports that the runtime itself went away, and the instance with it as
-	// far as anybody knows. It is nobody's fault: another may be started once the
+	// far as anybody knows, or that it took the instance away. It is nobody's fault: another may be started once the
 	// runtime is back.
 	Lost bool
 	// At is when the end was seen.
@@ -141,7 +145,7 @@ func (e Exit) String() string {
 	text := fmt.Sprintf("exited with code %d", e.Code)
 	switch {
 	case e.Lost:
-		text = "was lost, because its runtime stopped"
+		text = "was lost, because its runtime stopped or took it away"
 	case e.Signal != "":
 		text = fmt.Sprintf("was ended by the signal %q", e.Signal)
 	case e.Code < 0:
@@ -189,6 +193,10 @@ type Handle interface {
 	Done() <-chan struct{}
 	// Exit tells how it ended. Before Done is closed its result is meaningless.
 	Exit() Exit
+	// Leaving is closed when the runtime wants the instance gone while it still
+	// serves: whoever needs it starts another one and stops it. It never opens again,
+	// and is nil where the runtime wants no such thing.
+	Leaving() <-chan struct{}
 	// Stop asks the instance to end (SIGTERM), ends it by force after grace
 	// (SIGKILL, CC-27), and returns when it and all its children are gone. It may
 	// be called twice and after the end. When ctx ends first it uses force at once.

@@ -209,20 +209,33 @@ func (p *planner) maintaining() resource.EndpointEvent {
 	return nil
 }
 
-// serving looks whether the endpoint still can (EP-6), and whether a restart of the
-// server has left instances to be taken over or started again (EP-4).
+// serving looks whether the endpoint still can (EP-6), and whether the platform has
+// to replace instances: those that a restart of the server has left, to be taken over
+// or started again, and those that their runtime wants gone (EP-4).
 func (p *planner) serving() resource.EndpointEvent {
-	if p.seen.Fresh && len(p.e.Instances) > 0 {
+	if p.seen.Fresh && len(p.e.Instances) > 0 || p.vacates() {
 		return resource.MaintenanceBegan{}
 	}
 	if p.canServe() || !p.hopeless() {
 		return nil
 	}
 	why := "No instance of the endpoint can serve."
-	if broken := p.broken(p.e.Current); broken != "" {
-		why += " " + broken
+	if last := p.lastLoss(); last != "" {
+		why += " " + last
 	}
 	return resource.ServiceLost{Reason: why}
+}
+
+// vacates reports whether an instance is to leave and its replacement has not been
+// given up: after too many failures the endpoint waits in service for one to succeed.
+func (p *planner) vacates() bool {
+	for _, v := range p.e.Current.All() {
+		g := Group{p.e.Current.Generation, v.Name}
+		if p.of(g).leaving && p.seen.Failures[g] < giveUpAfter {
+			return true
+		}
+	}
+	return false
 }
 
 // canServe reports whether any instance serves, or none is wanted.
@@ -242,9 +255,22 @@ func (p *planner) canServe() bool {
 func (p *planner) hopeless() bool {
 	for _, v := range p.e.Current.Variants {
 		g := Group{p.e.Current.Generation, v.Name}
-		if v.Count > 0 && (p.of(g).failed != "" || p.seen.Failures[g] > 0) {
+		if v.Count > 0 && (p.of(g).failed != "" || p.of(g).lost != "" || p.seen.Failures[g] > 0) {
 			return true
 		}
 	}
 	return false
+}
+
+// lastLoss is why the current fleet lost an instance, "" when that is not known.
+func (p *planner) lastLoss() string {
+	if why := p.broken(p.e.Current); why != "" {
+		return why
+	}
+	for _, v := range p.e.Current.All() {
+		if why := p.of(Group{p.e.Current.Generation, v.Name}).lost; why != "" {
+			return why
+		}
+	}
+	return ""
 }

@@ -32,6 +32,11 @@ type Unit struct {
 	State UnitState
 	// Reason says why it failed.
 	Reason string
+	// Leaving says that its runtime wants it gone; until then it goes on (EP-4).
+	Leaving bool
+	// Lost says, of one that failed, that its runtime took it away. It is nobody's
+	// fault, and another takes its place.
+	Lost bool
 }
 
 // Observation is what the controller sees beside the row.
@@ -114,10 +119,14 @@ type planner struct {
 
 // tally counts the instances of a group.
 type tally struct {
-	old, fresh []string // starting, ready or absent, by epoch; not sick, failed or stopping
+	// old are to be replaced: of an older epoch, or leaving. Both are starting, ready or
+	// absent, and not sick, failed or stopping.
+	old, fresh []string
 	ready      int
 	oldReady   int
+	leaving    bool   // some of old are
 	failed     string // why one failed, "" when none did
+	lost       string // why one was lost
 	busy       int    // still stopping
 }
 
@@ -140,7 +149,11 @@ func (p *planner) sort() {
 			continue
 		case Failed:
 			p.d.Gone = append(p.d.Gone, i.ID)
-			t.failed = u.Reason
+			if u.Lost {
+				t.lost = u.Reason
+			} else {
+				t.failed = u.Reason
+			}
 			continue
 		case Sick:
 			t.failed = u.Reason
@@ -150,7 +163,8 @@ func (p *planner) sort() {
 			t.busy++
 			continue
 		}
-		isOld := i.Epoch < p.e.Epoch
+		t.leaving = t.leaving || u.Leaving
+		isOld := i.Epoch < p.e.Epoch || u.Leaving
 		if u.State == Ready {
 			t.ready++
 			if isOld {
@@ -191,6 +205,10 @@ func (p *planner) staff() {
 		for _, v := range f.All() {
 			g := Group{f.Generation, v.Name}
 			known[g] = true
+			if p.mixes(f) {
+				p.staffMix(g)
+				continue
+			}
 			p.staffGroup(g, p.want(f, v))
 		}
 	}
@@ -220,10 +238,6 @@ func (p *planner) want(f *resource.Fleet, v *resource.FleetVariant) int {
 	case resource.EndpointRollingBack:
 		if isPending {
 			return p.rollbackWant(v, rolling)
-		}
-	case resource.EndpointUpdateRollbackFailed:
-		if isPending { // a mix serves: what is there stays
-			return p.of(Group{f.Generation, v.Name}).all()
 		}
 	}
 	return v.Count
@@ -262,9 +276,24 @@ func ceil(n int, part float64) int {
 	return int(math.Ceil(float64(n)*part - 1e-9))
 }
 
-// staffGroup starts what a group lacks and stops what it has too many.
-func (p *planner) staffGroup(g Group, want int) {
+// mixes reports whether a fleet is the new part of the mix that serves after a
+// rollback that failed (EP-9).
+func (p *planner) mixes(f *resource.Fleet) bool {
+	return p.e.Status == resource.EndpointUpdateRollbackFailed && p.e.Pending != nil && f.Generation == p.e.Pending.Generation
+}
+
+// staffMix keeps what is there and adds nothing. What leaves may go when the old
+// fleet is whole.
+func (p *planner) staffMix(g Group) {
 	t := p.of(g)
+	p.resume(t)
+	if p.complete(p.e.Current) {
+		p.d.Stop = append(p.d.Stop, t.old...)
+	}
+}
+
+// resume starts or takes over what this process does not know.
+func (p *planner) resume(t *tally) {
 	for _, ids := range [][]string{t.old, t.fresh} {
 		for _, id := range ids {
 			if p.seen.Units[id].State == Absent {
@@ -272,6 +301,12 @@ func (p *planner) staffGroup(g Group, want int) {
 			}
 		}
 	}
+}
+
+// staffGroup starts what a group lacks and stops what it has too many.
+func (p *planner) staffGroup(g Group, want int) {
+	t := p.of(g)
+	p.resume(t)
 	if len(t.old) > 0 {
 		p.replace(g, t, want)
 		return
@@ -294,7 +329,9 @@ func (p *planner) replace(g Group, t *tally, want int) {
 	case spare || t.all() > want+1:
 		p.d.Stop = append(p.d.Stop, p.surplus(t.old, 1)...)
 	case t.all() <= want && p.mayStart(g):
-		p.d.Order = append(p.d.Order, g)
+		for range max(1, want-t.all()) {
+			p.d.Order = append(p.d.Order, g)
+		}
 	}
 }
 

@@ -134,7 +134,7 @@ func (w *world) ids(states ...UnitState) []string {
 // advance lets the instances go on: starting ones become ready, stopping ones end.
 func (w *world) advance() {
 	for _, id := range w.ids(Starting) {
-		w.units[id] = Unit{State: Ready}
+		w.units[id] = Unit{State: Ready, Leaving: w.units[id].Leaving}
 		w.fails[w.groupOf(id)] = 0
 	}
 	for _, id := range w.ids(Stopping) {
@@ -149,6 +149,21 @@ func (w *world) fail(id, why string) {
 	g := w.groupOf(id)
 	w.fails[g]++
 	w.retry[g] = w.now.Add(time.Second)
+}
+
+// leave has the runtime want an instance gone.
+func (w *world) leave(id string) {
+	u := w.units[id]
+	u.Leaving = true
+	w.units[id] = u
+}
+
+// lose has the runtime take an instance away.
+func (w *world) lose(id string) {
+	w.fail(id, "its node is gone")
+	u := w.units[id]
+	u.Lost = true
+	w.units[id] = u
 }
 
 // settle looks and advances until nothing changes; time passes as Plan asks.
@@ -371,6 +386,119 @@ func TestMaintenance(t *testing.T) {
 	}
 }
 
+// EP-4, EP-22: instances that their runtime wants gone are replaced while the endpoint
+// is SystemUpdating, and never fewer are ready than before. The others stay.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int{"a": 3, "b": 1}, nil)
+	w.settle()
+	before := w.ids(Ready)
+	w.leave("i1")
+	w.leave("i4")
+	w.look()
+	if w.e.Status != resource.EndpointSystemUpdating {
+		t.Fatalf("%s while instances leave", w.e.Status)
+	}
+	for range 100 {
+		if n := len(w.ids(Ready)); n < 4 {
+			t.Fatalf("%d instances are ready", n)
+		}
+		for _, ev := range []resource.EndpointEvent{resource.DeleteAsked{}, resource.UpdateAsked{}, resource.ScaleAsked{}} {
+			if w.e.Status == resource.EndpointSystemUpdating && w.apply(ev) == nil {
+				t.Fatalf("%T was taken while SystemUpdating", ev)
+			}
+		}
+		w.advance()
+		w.look()
+		if w.e.Status == resource.EndpointInService {
+			break
+		}
+	}
+	w.settle()
+	after := w.ids(Ready)
+	for _, id := range before {
+		if leaves := id == "i1" || id == "i4"; leaves == slices.Contains(after, id) {
+			t.Errorf("of %v remain %v", before, after)
+		}
+	}
+	if w.e.Status != resource.EndpointInService || len(w.real) != 4 {
+		t.Errorf("%s with %v", w.e.Status, w.units)
+	}
+}
+
+// EP-4: an instance that cannot be replaced stays, and the endpoint does not become
+// SystemUpdating again and again.
+func TestDrainWithoutRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int{"a": 1}, nil)
+	w.settle()
+	w.leave("i1")
+	for range 3 * giveUpAfter {
+		w.look()
+		for _, id := range w.ids(Starting) {
+			w.fail(id, "no room")
+		}
+		w.now = w.now.Add(time.Minute)
+	}
+	systemUpdating := 0
+	for _, s := range w.seen {
+		if s == resource.EndpointSystemUpdating {
+			systemUpdating++
+		}
+	}
+	if w.e.Status != resource.EndpointInService || systemUpdating != 1 || w.units["i1"].State != Ready {
+		t.Errorf("%s after %v with %v", w.e.Status, w.seen, w.units)
+	}
+	w.settle()
+	if w.e.Status != resource.EndpointInService || len(w.real) != 1 || w.real["i1"] {
+		t.Errorf("%s with %v once there is room", w.e.Status, w.real)
+	}
+}
+
+// EP-9: what leaves a mix that serves goes when the old fleet is whole, and nothing
+// takes its place.
+func TestDrainOfMix(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int{"a": 2}, nil)
+	w.settle()
+	pending := fleetOf("c2", map[string]int{"a": 2})
+	pending.Generation = 2
+	w.e.Status, w.e.Pending, w.e.Generation = resource.EndpointUpdateRollbackFailed, &pending, 2
+	w.must(resource.InstancesOrdered{Instances: []resource.EndpointInstance{{ID: "new", Generation: 2, Variant: "a", Epoch: w.e.Epoch}}})
+	w.begin("new")
+	w.advance()
+	w.leave("new")
+	w.fail("i1", "it crashed")
+	w.look()
+	if w.units["new"].State != Ready {
+		t.Fatal("it goes while the old fleet is not whole")
+	}
+	w.settle()
+	if w.real["new"] || len(w.real) != 2 || w.e.Status != resource.EndpointUpdateRollbackFailed {
+		t.Errorf("%s with %v", w.e.Status, w.real)
+	}
+}
+
+// A runtime that takes an instance away during a change fails nothing: another takes
+// its place.
+func TestLostWhileUpdating(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int{"a": 2}, nil)
+	w.look()
+	w.lose("i1")
+	w.settle()
+	if w.e.Status != resource.EndpointInService || len(w.real) != 2 {
+		t.Fatalf("%s with %v", w.e.Status, w.units)
+	}
+	w.must(resource.ScaleAsked{Variants: []resource.FleetVariant{{Name: "a", Weight: 1, Count: 3}}})
+	w.look()
+	w.lose("i2")
+	w.settle()
+	if slices.Contains(w.seen, resource.EndpointRollingBack) || len(w.real) != 3 {
+		t.Errorf("%v with %v", w.seen, w.real)
+	}
+}
+
 // EP-4, EP-6: after a restart the endpoint is SystemUpdating until its instances
 // are back; without any it is OutOfService until one is.
 func TestRestartAndLoss(t *testing.T) {
@@ -437,7 +565,7 @@ func TestAnything(t *testing.T) {
 			{Rolling: &resource.Rolling{Batch: resource.Capacity{Percent: true, Value: 50}, Wait: 1}},
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch rapid.IntRange(0, 11).Draw(t, "step") {
+			switch rapid.IntRange(0, 14).Draw(t, "step") {
 			case 0:
 				w.apply(resource.UpdateAsked{
 					Fleet:      fleetOf("c", map[string]int{"a": rapid.IntRange(0, 3).Draw(t, "n"), "c": 1}),
@@ -461,6 +589,14 @@ func TestAnything(t *testing.T) {
 				w.guard = rapid.SampledFrom([]string{"", "errors"}).Draw(t, "guard")
 			case 8:
 				w.now = w.now.Add(time.Second)
+			case 9, 10: // a node is drained
+				if ids := w.ids(Starting, Ready); len(ids) > 0 {
+					w.leave(rapid.SampledFrom(ids).Draw(t, "leaves"))
+				}
+			case 11: // a node is gone
+				if ids := w.ids(Starting, Ready); len(ids) > 0 {
+					w.lose(rapid.SampledFrom(ids).Draw(t, "victim"))
+				}
 			default:
 				w.look()
 				w.advance()

@@ -323,3 +323,40 @@ func TestSealed(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 }
+
+// An instance leaves when the runtime wants any of its containers gone, and is not
+// kept warm then.
+func TestLeaving(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]fake.Script{"m": {}})
+	model := resource.ModelSpec{Containers: []resource.Container{{Image: "m"}, {Image: "m"}}}
+	b, err := w.Prepare(t.Context(), Needs{Model: model})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Release()
+	in, err := b.Launch(t.Context(), Order{
+		ID: "i", Held: true, Env: func(resource.Container) map[string]string { return map[string]string{} },
+		Output: func(int) (io.Writer, time.Time) { return io.Discard, time.Time{} }, ReadyTimeout: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range w.driver.Started() {
+		if !s.Held {
+			t.Errorf("%s is not held", s.ID)
+		}
+	}
+	select {
+	case <-in.Leaving():
+		t.Error("leaving, and nothing wants it gone")
+	default:
+	}
+	w.driver.Leave(containerID("i", 1))
+	<-in.Leaving()
+	if w.Keep(in, time.Minute) {
+		t.Error("it is kept warm")
+	} else if err := in.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -34,6 +34,9 @@ type Order struct {
 	GPUs        []string
 	// Labels describe the instance to whoever looks at the runtime.
 	Labels map[string]string
+	// Held asks the runtime to wait with taking the instance away until it was
+	// replaced: the caller watches Leaving.
+	Held bool
 	// ReadyTimeout is how long the containers may take to be ready (CC-22, CC-23).
 	ReadyTimeout time.Duration
 	// Retry is the policy of the connections to the containers.
@@ -56,6 +59,7 @@ type Instance struct {
 	like       likeness
 	reusable   bool                // whether like is known
 	held       []*modelcache.Model // what it reads beyond its blueprint's life
+	leaving    chan struct{}       // closed when the runtime wants the first container gone
 	exited     chan struct{}       // closed when the first container has ended
 	first      func() int          // which that was
 }
@@ -71,7 +75,7 @@ func (b *Blueprint) Launch(ctx context.Context, o Order) (_ *Instance, err error
 	if o.Report == nil {
 		o.Report = func(string) {}
 	}
-	in := &Instance{ID: o.ID, blueprint: b, dir: filepath.Join(b.work, o.ID), exited: make(chan struct{})}
+	in := &Instance{ID: o.ID, blueprint: b, dir: filepath.Join(b.work, o.ID), leaving: make(chan struct{}), exited: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, in.Stop(context.WithoutCancel(ctx)))
@@ -117,7 +121,7 @@ func (b *Blueprint) spec(ctx context.Context, in *Instance, o Order, i int, c re
 		ID: containerID(o.ID, i), Image: b.images[i].Specified, Resolved: b.images[i].Resolved,
 		Env: o.Env(c), Hostname: c.Hostname, Output: out, OutputSince: since,
 		MemoryBytes: int64(float64(o.MemoryBytes) / share), CPUs: o.CPUs / share, ShmBytes: o.ShmBytes, GPUs: o.GPUs,
-		Isolated: b.model.EnableNetworkIsolation, Sealed: b.sealed, Labels: o.Labels,
+		Isolated: b.model.EnableNetworkIsolation, Sealed: b.sealed, Labels: o.Labels, Held: o.Held,
 	}
 	if of > 1 {
 		spec.Env["SAGEMAKER_SAFE_PORT_RANGE"] = safePorts(i)
@@ -193,12 +197,17 @@ func safePorts(i int) string {
 	return fmt.Sprintf("%d-%d", first+i*each, first+(i+1)*each-1)
 }
 
-// watch notes the first container that ends.
+// watch notes the first container that is to leave, and the first that ends.
 func (in *Instance) watch() {
-	var once sync.Once
+	var once, leaves sync.Once
 	which := 0
 	for i, c := range in.containers {
 		go func() { // it ends with the container
+			select {
+			case <-c.Leaving():
+				leaves.Do(func() { close(in.leaving) })
+			case <-c.Exited():
+			}
 			<-c.Exited()
 			once.Do(func() {
 				which = i
@@ -272,6 +281,10 @@ func (in *Instance) ModelsDir(i int) string { return in.models[i] }
 // Exited is closed when any of the containers has ended: the instance then serves
 // no more.
 func (in *Instance) Exited() <-chan struct{} { return in.exited }
+
+// Leaving is closed when the runtime wants any of the containers gone while they
+// still serve.
+func (in *Instance) Leaving() <-chan struct{} { return in.leaving }
 
 // Healthy pings all containers once and reports whether all answered 200.
 func (in *Instance) Healthy(ctx context.Context) bool {

@@ -48,7 +48,7 @@ type warm struct {
 // for an order that is just like its own. It reports false, and leaves the instance
 // to its caller, when it cannot be kept. Stop must not be called after true.
 func (f *Fleet) Keep(in *Instance, keep time.Duration) bool {
-	if keep <= 0 || !in.reusable || in.Gone() {
+	if keep <= 0 || !in.reusable || in.Gone() || in.leaves() {
 		return false
 	}
 	w := &warm{in: in, like: in.like}
@@ -103,6 +103,17 @@ func (f *Fleet) forgetWarm(w *warm) {
 	}
 }
 
+// leaves reports whether the runtime wants the instance gone: nothing new is given
+// to it.
+func (in *Instance) leaves() bool {
+	select {
+	case <-in.leaving:
+		return true
+	default:
+		return false
+	}
+}
+
 func (w *warm) release() {
 	for _, m := range w.data {
 		m.Release()
@@ -116,7 +127,7 @@ func (f *Fleet) takeWarm(b *Blueprint, o Order, like likeness) *Instance {
 	defer f.mu.Unlock()
 	for i := len(f.warm) - 1; i >= 0; i-- {
 		w := f.warm[i]
-		if w.like != like || w.in.Gone() {
+		if w.like != like || w.in.Gone() || w.in.leaves() {
 			continue
 		}
 		w.timer.Stop()

@@ -43,6 +43,7 @@ var levels = map[string]int{
 	"internal/wire/kmsapi":         3,
 	"internal/driver/process":      2,
 	"internal/driver/docker":       2,
+	"internal/driver/kube":         2,
 	"internal/driver/fake":         2,
 	"internal/driver/drivertest":   2,
 	"internal/front":               0,
@@ -96,7 +97,7 @@ var only = map[string]struct {
 }
 
 // adapters are named by the daemon and the command line alone.
-var adapters = []string{"internal/driver/process", "internal/driver/docker", "internal/objstore/filestore", "internal/objstore/s3store", "internal/objstore/dirstore", "internal/keyring/awskms"}
+var adapters = []string{"internal/driver/process", "internal/driver/docker", "internal/driver/kube", "internal/objstore/filestore", "internal/objstore/s3store", "internal/objstore/dirstore", "internal/keyring/awskms"}
 
 func TestImports(t *testing.T) {
 	t.Parallel()

@@ -168,6 +168,10 @@ func (in *Instance) Addr() string { return in.handle.Addr() }
 // Inside gives the path under which the container sees a folder of the Spec.
 func (in *Instance) Inside(path string) string { return in.handle.Inside(path) }
 
+// Leaving is closed when the runtime wants the container gone while it still serves;
+// nil is never.
+func (in *Instance) Leaving() <-chan struct{} { return in.handle.Leaving() }
+
 // Exited is closed when the container has ended, for whatever reason.
 func (in *Instance) Exited() <-chan struct{} { return in.handle.Done() }
 

@@ -50,6 +50,7 @@ func (s *stub) Attach(context.Context, driver.Spec) (driver.Handle, error) {
 	return nil, driver.ErrNoInstance
 }
 func (s *stub) Inside(path string) string             { return path }
+func (s *stub) Leaving() <-chan struct{}              { return nil }
 func (s *stub) Sweep(context.Context, []string) error { return nil }
 func (s *stub) ID() string                            { return s.spec.ID }
 func (s *stub) Addr() string                          { return s.addr }

@@ -244,7 +244,7 @@ type (
 	RolledBack    struct{}
 	RollbackBroke struct{ Reason string }
 	// MaintenanceBegan says that the platform replaces instances: all of them, or
-	// only those that a restart has lost.
+	// only those that a restart has lost, or that their runtime wants gone.
 	MaintenanceBegan struct{ ReplaceAll bool }
 	MaintenanceDone  struct{}
 	// ServiceLost and ServiceHealed tell whether any instance can serve.

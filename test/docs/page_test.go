@@ -8,7 +8,7 @@
 //	<!-- not run: reason -->   the next sh or python block is not run
 //	<!-- file: name -->        the next block is put into a file of that name
 //	<!-- output -->            the block before printed these lines; ... is any text
-//	yaml                       read as a configuration file
+//	yaml                       read as a configuration file, unless it is put into another
 //	json                       parsed
 //	text                       nothing
 package docs_test

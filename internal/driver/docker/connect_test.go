@@ -103,7 +103,7 @@ func TestExitOf(t *testing.T) {
 		0: {}, 1: {Code: 1}, 128: {Code: 128}, 255: {Code: 255}, 129: {Code: 129},
 		137: {Code: -1, Signal: "killed"}, 139: {Code: -1, Signal: "segmentation fault"}, 143: {Code: -1, Signal: "terminated"},
 	} {
-		if got := exitOf(code); got != want {
+		if got := driver.ExitOfCode(code); got != want {
 			t.Errorf("%d: %+v", code, got)
 		}
 	}

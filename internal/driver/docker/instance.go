@@ -116,6 +116,9 @@ func (i *instance) Inside(path string) string {
 	return inside
 }
 
+// Leaving implements driver.Handle: an engine moves no container.
+func (i *instance) Leaving() <-chan struct{} { return nil }
+
 // Done implements driver.Handle.
 func (i *instance) Done() <-chan struct{} { return i.done }
 
@@ -339,7 +342,7 @@ func (i *instance) ended(ctx context.Context, code int) driver.Exit {
 		i.d.forget()
 		return driver.Exit{Code: -1, Lost: true}
 	}
-	exit := exitOf(code)
+	exit := driver.ExitOfCode(code)
 	if err == nil && found.Container.State != nil {
 		exit.OOM = found.Container.State.OOMKilled
 	}

@@ -29,6 +29,12 @@ type Harness struct {
 	// SameSession says that the driver ends only the children that stayed in the
 	// session they were born in, as on systems that have nothing to find others.
 	SameSession bool
+	// Leave has the runtime want an instance gone that serves; nil where no runtime
+	// ever does.
+	Leave func(t *testing.T, d driver.Driver, i driver.Handle)
+	// TermFirst says that the driver cannot end an instance without SIGTERM, and that
+	// it gives a second at least between that and force.
+	TermFirst bool
 	// StreamsApart says that the driver keeps stdout and stderr apart until they are
 	// written to Output, so that the order of lines holds within each of them only.
 	StreamsApart bool
@@ -53,6 +59,7 @@ func Run(t *testing.T, h Harness) {
 		{"stop by force", testStopForce},
 		{"stop by force when the context ends", testStopContext},
 		{"stop without grace", testStopNoGrace},
+		{"leaving", testLeaving},
 		{"stop twice and after the end", testStopTwice},
 		{"stop from many sides", testStopConcurrent},
 		{"stop takes the children", testStopChildren},

@@ -223,7 +223,38 @@ func testStopNoGrace(t *testing.T, h Harness) {
 	i := start(t, h.New(t), h.spec(t, "stop-no-grace", map[string]string{EnvTerm: "7"}))
 	ready(t, i)
 	stop(t, i, 0)
-	if got := ended(t, i); got.Signal != "killed" {
+	got := ended(t, i)
+	if h.TermFirst && got == (driver.Exit{Code: 7}) {
+		return
+	}
+	if got.Signal != "killed" {
+		t.Errorf("exit %+v", got)
+	}
+}
+
+// testLeaving has the runtime want an instance gone: it says so, and goes on serving
+// until it is stopped.
+func testLeaving(t *testing.T, h Harness) {
+	d := h.New(t)
+	i := start(t, d, h.spec(t, "leaving", nil))
+	ready(t, i)
+	select {
+	case <-i.Leaving():
+		t.Fatal("leaving, and nothing wants it gone")
+	default:
+	}
+	if h.Leave == nil {
+		return
+	}
+	h.Leave(t, d, i)
+	select {
+	case <-i.Leaving():
+	case <-time.After(patience):
+		t.Fatal("not leaving in time")
+	}
+	ready(t, i)
+	stop(t, i, patience)
+	if got := ended(t, i); got.Lost {
 		t.Errorf("exit %+v", got)
 	}
 }

@@ -32,6 +32,8 @@ type Container struct {
 
 	term       chan struct{} // closed by the first Stop with a grace
 	termOnce   sync.Once
+	leaving    chan struct{} // closed by Driver.Leave
+	leaveOnce  sync.Once
 	killed     context.Context // ends with the instance
 	kill       context.CancelFunc
 	done       chan struct{}
@@ -46,6 +48,7 @@ func newContainer(d *Driver, spec driver.Spec, script Script, env map[string]str
 		env:      env,
 		listener: l,
 		term:     make(chan struct{}),
+		leaving:  make(chan struct{}),
 		done:     make(chan struct{}),
 	}
 	c.killed, c.kill = context.WithCancel(context.Background())
@@ -186,6 +189,9 @@ func (h handle) ID() string             { return h.c.spec.ID }
 func (h handle) Inside(p string) string { return p }
 func (h handle) Addr() string           { return h.c.listener.Addr().String() }
 func (h handle) Done() <-chan struct{}  { return h.c.done }
+
+// Leaving is closed by Driver.Leave.
+func (h handle) Leaving() <-chan struct{} { return h.c.leaving }
 
 func (h handle) Exit() driver.Exit {
 	select {

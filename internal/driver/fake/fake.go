@@ -100,6 +100,16 @@ func (d *Driver) Live() []string {
 	return ids
 }
 
+// Leave has the runtime want an instance gone, while it goes on as before. It may
+// be called twice, and for an instance that has ended.
+func (d *Driver) Leave(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := d.live[id]; c != nil {
+		c.leaveOnce.Do(func() { close(c.leaving) })
+	}
+}
+
 var validID = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
 // Prepare implements driver.Driver: every image is there. Whether it has a script

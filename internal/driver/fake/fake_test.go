@@ -64,6 +64,7 @@ func TestDriver(t *testing.T) {
 		Image:       programImage,
 		AnyImage:    true,
 		PlatformEnv: []string{"SAGEMAKER_BIND_TO_PORT", "SAGEBRUSH_BIND_HOST", "SM_MODEL_DIR"},
+		Leave:       func(_ *testing.T, d driver.Driver, i driver.Handle) { d.(*fake.Driver).Leave(i.ID()) },
 		CannotFork:  "a fake instance has no process to fork",
 	})
 }

@@ -42,6 +42,9 @@ func (i *instance) Addr() string { return address(i.port) }
 // Inside implements driver.Handle: a process sees the host's folders.
 func (i *instance) Inside(path string) string { return path }
 
+// Leaving implements driver.Handle: nobody but the server ends a process.
+func (i *instance) Leaving() <-chan struct{} { return nil }
+
 // Done implements driver.Handle.
 func (i *instance) Done() <-chan struct{} { return i.done }
 
