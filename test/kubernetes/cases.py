@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 import boto3
 import botocore
@@ -88,18 +89,27 @@ class Server:
         self.s3.put_object(Bucket="bucket", Key="model.tar.gz", Body=archive.getvalue())
         self.sm.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://bucket/model.tar.gz"})
 
-    def transform(self, rows):
-        """The output of a job over rows."""
+    def transform(self, rows, objects=1, meanwhile=lambda: None, **more):
+        """The output of a job over objects that all have the same rows."""
         self.model()
-        self.s3.put_object(Bucket="bucket", Key="in/rows", Body=rows)
+        for n in range(objects):
+            self.s3.put_object(Bucket="bucket", Key="in/%d" % n, Body=rows)
         self.sm.create_transform_job(
             TransformJobName="j", ModelName="m",
             TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/in/"}}, "ContentType": "text/csv", "SplitType": "Line"},
             TransformOutput={"S3OutputPath": "s3://bucket/out", "AssembleWith": "None"},
-            TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 2})
+            TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 2}, **more)
+        meanwhile()
         job = wait("the job ends", lambda: (lambda j: j["TransformJobStatus"] != "InProgress" and j)(self.sm.describe_transform_job(TransformJobName="j")))
         assert job["TransformJobStatus"] == "Completed", job
-        return self.s3.get_object(Bucket="bucket", Key="out/rows.out")["Body"].read()
+        outputs = [self.s3.get_object(Bucket="bucket", Key="out/%d.out" % n)["Body"].read() for n in range(objects)]
+        assert len(set(outputs)) == 1, "the objects have different outputs"
+        return outputs[0]
+
+    def done(self):
+        """How many objects of the job are done."""
+        with urllib.request.urlopen(self.url + "/-/api/v1/transform-jobs/j") as answer:
+            return json.load(answer)["objectsDone"]
 
     def host(self, name, count):
         self.sm.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[
@@ -179,6 +189,23 @@ class Cases(unittest.TestCase):
         self.assertEqual(self.serve("host", "--runtime", "kubernetes").transform(rows), want)
         self.claim(os.path.join(self.folder, "claim"))
         self.assertEqual(self.serve("claim", "--runtime", "kubernetes", "--kubernetes-data", "claim:sagebrush-data").transform(rows), want)
+        self.assertEqual(pods("sagebrush.owner"), {})
+
+    def test_evicted(self):
+        """A job goes on when one of its pods is evicted, to the same bytes."""
+        rows = b"".join(b"row %d of many\n" % n for n in range(10000))
+        small = {"MaxPayloadInMB": 1, "MaxConcurrentTransforms": 1, "BatchStrategy": "SingleRecord"}
+        server = self.serve("data", "--runtime", "kubernetes")
+
+        def evict():
+            wait("the job is under way", lambda: server.done() >= 1)
+            victim = sorted(pods("sagebrush.transform-job"))[0]
+            kubectl("create", "--raw", "/api/v1/namespaces/default/pods/%s/eviction" % victim, "-f", "-", input=json.dumps(
+                {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": victim, "namespace": "default"}}))
+            self.assertLess(server.done(), 35, "the job is too short for this test")
+
+        output = server.transform(rows, objects=40, meanwhile=evict, **small)
+        self.assertEqual(output, b"".join(b"%d %s w42\n" % (len(row) + 1, row.upper()) for row in rows.splitlines()))
         self.assertEqual(pods("sagebrush.owner"), {})
 
     def account(self):
