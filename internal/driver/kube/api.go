@@ -11,8 +11,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	policyv1 "k8s.io/client-go/kubernetes/typed/policy/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/connrotation"
@@ -22,8 +20,7 @@ import (
 
 // connection is a way to a cluster.
 type connection struct {
-	core      corev1.CoreV1Interface
-	policy    policyv1.PolicyV1Interface
+	clients   clients
 	close     func() // nil has nothing to close
 	host      string
 	namespace string
@@ -56,9 +53,7 @@ func connect(c Config) (connection, error) {
 	config.Dial, out.close = dialer.DialContext, dialer.CloseAll
 	client, err := rest.HTTPClientFor(config)
 	if err == nil {
-		if out.core, err = corev1.NewForConfigAndClient(config, client); err == nil {
-			out.policy, err = policyv1.NewForConfigAndClient(config, client)
-		}
+		out.clients, err = newClients(config, client, out.namespace)
 	}
 	if err != nil {
 		return connection{}, fault.Wrap(fault.Invalid, err, "the Kubernetes cluster at %s cannot be used: %v", config.Host, err)

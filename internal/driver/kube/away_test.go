@@ -2,28 +2,28 @@ package kube
 
 import (
 	"net"
+	"net/http"
 	"testing"
 
-	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
 )
 
-// unreachableCore is a client of a server that does not run.
-func unreachableCore(t testing.TB) corev1.CoreV1Interface {
+// unreachableClients are clients of a server that does not run.
+func unreachableClients(t testing.TB) clients {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close() // nobody listens there any more
-	core, err := corev1.NewForConfig(&rest.Config{Host: "http://" + l.Addr().String()})
+	c, err := newClients(&rest.Config{Host: "http://" + l.Addr().String()}, http.DefaultClient, "models")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return core
+	return c
 }
 
 // A server that does not answer is fault.Unavailable, whatever is asked, and what was to
@@ -32,7 +32,7 @@ func TestAway(t *testing.T) {
 	t.Parallel()
 	d := quiet(t, "host")
 	defer d.Close()
-	d.core = unreachableCore(t)
+	d.clients = unreachableClients(t)
 	if err := d.Sweep(t.Context(), []string{"a"}); err != nil || len(d.unswept) != 1 {
 		t.Errorf("sweep: %v, then %v", err, d.unswept)
 	}

@@ -76,7 +76,7 @@ func checkClean(t testing.TB, d *Driver) {
 			t.Errorf("left in the cluster: %s, %s", pod.Name, pod.Status.Phase)
 		}
 	}
-	_ = d.core.ConfigMaps(d.namespace).Delete(ctx, d.ownName(), metav1.DeleteOptions{}) // the rest goes with it
+	_ = d.clients.anchors.Delete(ctx, d.ownName(), metav1.DeleteOptions{}) // the rest goes with it
 }
 
 // program is an image of the suite's Program in every node, loaded once.
@@ -186,7 +186,7 @@ func cordon(t *testing.T, d *Driver, h driver.Handle) {
 	}
 	node := found[0].Spec.NodeName
 	set := func(patch string) {
-		_, err := d.core.Nodes().Patch(context.Background(), node, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+		_, err := d.clients.nodes.Patch(context.Background(), node, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
 		if err != nil {
 			t.Error(err)
 		}

@@ -23,8 +23,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	policyv1 "k8s.io/client-go/kubernetes/typed/policy/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/sagebrush-ml/sagebrush/internal/driver"
@@ -64,9 +62,8 @@ type Driver struct {
 	volumes   volumes
 	limits    limits
 
-	core   corev1.CoreV1Interface
-	policy policyv1.PolicyV1Interface
-	close  func() // closes their connections; nil has none
+	clients clients
+	close   func() // closes their connections; nil has none
 
 	pods, nodes cache.SharedIndexInformer
 
@@ -111,7 +108,7 @@ func newDriver(c Config, to connection, v volumes) *Driver {
 	sum := sha256.Sum256([]byte(c.Owner))
 	d := &Driver{
 		config: c, log: c.Log, owner: hex.EncodeToString(sum[:8]),
-		host: to.host, namespace: to.namespace, core: to.core, policy: to.policy, close: to.close,
+		host: to.host, namespace: to.namespace, clients: to.clients, close: to.close,
 		volumes: v, limits: defaultLimits(),
 		live: map[string]*instance{}, sights: map[string]*sight{}, looks: map[string]*look{}, local: map[string]bool{},
 	}

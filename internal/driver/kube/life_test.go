@@ -77,7 +77,8 @@ func TestEviction(t *testing.T) {
 	say(t, h, "serves")
 	evict := func(id string) error {
 		pod := podOfInstance(t, d, id)
-		return d.core.Pods(d.namespace).EvictV1(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}})
+		return d.clients.pods.GetClient().Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("eviction").
+			Body(&policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace}}).Do(t.Context()).Error()
 	}
 	// The budget's status follows its making, and until then it refuses, too.
 	if err := evict("held"); !apierrors.IsTooManyRequests(err) {
@@ -102,7 +103,7 @@ func TestEviction(t *testing.T) {
 	stop(t, f)
 	say(t, h, "still serves")
 	stop(t, h)
-	budget, err := d.policy.PodDisruptionBudgets(d.namespace).Get(t.Context(), d.ownName(), metav1.GetOptions{})
+	budget, err := d.clients.budgets.Get(t.Context(), d.ownName(), metav1.GetOptions{})
 	if err != nil || budget.Spec.MinAvailable.IntValue() != math.MaxInt32 {
 		t.Errorf("budget %+v, %v", budget, err)
 	}
@@ -115,7 +116,7 @@ func TestDeleted(t *testing.T) {
 	i := start(t, d, spec(programImage(t), "deleted", nil))
 	now := int64(0)
 	pod := podOfInstance(t, d, "deleted")
-	if err := d.core.Pods(d.namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+	if err := d.clients.pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
 		t.Fatal(err)
 	}
 	<-i.Done()
@@ -123,7 +124,7 @@ func TestDeleted(t *testing.T) {
 		t.Errorf("exit %+v", exit)
 	}
 	stop(t, i)
-	if err := d.core.ConfigMaps(d.namespace).Delete(t.Context(), d.ownName(), metav1.DeleteOptions{}); err != nil {
+	if err := d.clients.anchors.Delete(t.Context(), d.ownName(), metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	stop(t, start(t, d, spec(programImage(t), "deleted", nil))) // it is made again

@@ -67,7 +67,7 @@ func (o *output) note(second int64) {
 // copyLog copies the log of a pod from where it was left: to its end with follow,
 // which comes with the container's, and else what there is.
 func (d *Driver) copyLog(ctx context.Context, pod string, o *output, follow bool) error {
-	stream, err := d.core.Pods(d.namespace).GetLogs(pod, &corev1.PodLogOptions{
+	stream, err := d.clients.logs(pod, &corev1.PodLogOptions{
 		Container: containerName, Timestamps: true, Follow: follow, SinceTime: o.from(),
 	}).Stream(ctx)
 	if err != nil {

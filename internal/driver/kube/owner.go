@@ -20,7 +20,7 @@ func (d *Driver) ownName() string { return "sagebrush-" + d.owner[:8] }
 func (d *Driver) anchor(ctx context.Context) (metav1.OwnerReference, error) {
 	ctx, cancel := call(ctx)
 	defer cancel()
-	maps := d.core.ConfigMaps(d.namespace)
+	maps := d.clients.anchors
 	have, err := maps.Get(ctx, d.ownName(), metav1.GetOptions{})
 	for tries := 0; apierrors.IsNotFound(err) && tries < 2; tries++ {
 		have, err = maps.Create(ctx, &corev1.ConfigMap{
@@ -47,7 +47,7 @@ func (d *Driver) anchor(ctx context.Context) (metav1.OwnerReference, error) {
 func (d *Driver) protect(ctx context.Context, anchor metav1.OwnerReference) error {
 	ctx, cancel := call(ctx)
 	defer cancel()
-	budgets := d.policy.PodDisruptionBudgets(d.namespace)
+	budgets := d.clients.budgets
 	_, err := budgets.Get(ctx, d.ownName(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		all := intstr.FromInt32(math.MaxInt32)

@@ -18,7 +18,7 @@ func (d *Driver) create(ctx context.Context, id string, pod *corev1.Pod) (*corev
 	defer cancel()
 	again := time.NewTicker(200 * time.Millisecond)
 	defer again.Stop()
-	pods := d.core.Pods(d.namespace)
+	pods := d.clients.pods
 	for {
 		made, err := pods.Create(ctx, pod, metav1.CreateOptions{})
 		if err == nil {
@@ -54,7 +54,7 @@ func (d *Driver) create(ctx context.Context, id string, pod *corev1.Pod) (*corev
 func (d *Driver) undo(pod *corev1.Pod) {
 	ctx, cancel := call(context.WithoutCancel(d.life))
 	defer cancel()
-	if err := d.core.Pods(d.namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	if err := d.clients.pods.Delete(ctx, pod.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		d.log.Warn("a pod that may have been made cannot be deleted", "pod", pod.Name, "error", err)
 	}
 }
@@ -109,7 +109,7 @@ func unscheduled(pod *corev1.Pod) string {
 func (d *Driver) complaint(ctx context.Context, pod *corev1.Pod) error {
 	ctx, cancel := call(ctx)
 	defer cancel()
-	said, err := d.core.Events(d.namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + string(pod.UID) + ",reason=FailedMount"})
+	said, err := d.clients.events.List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + string(pod.UID) + ",reason=FailedMount"})
 	if err != nil || len(said.Items) == 0 {
 		return nil // it goes on being started, or runs into its limit
 	}

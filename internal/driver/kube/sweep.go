@@ -73,7 +73,7 @@ func (d *Driver) list(ctx context.Context, id string) ([]corev1.Pod, error) {
 	if id != "" {
 		selector += "," + labelInstance + "=" + id
 	}
-	found, err := d.core.Pods(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	found, err := d.clients.pods.List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return nil, d.failure(err, "the pods of this server cannot be listed")
 	}
@@ -85,7 +85,7 @@ func (d *Driver) list(ctx context.Context, id string) ([]corev1.Pod, error) {
 func (d *Driver) deletePod(ctx context.Context, pod *corev1.Pod, seconds int64) error {
 	ctx, cancel := call(ctx)
 	defer cancel()
-	err := d.core.Pods(d.namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
+	err := d.clients.pods.Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: &seconds, Preconditions: &metav1.Preconditions{UID: &pod.UID},
 	})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) { // a conflict is another pod of the name

@@ -18,7 +18,7 @@ import (
 // observe starts to follow the owner's pods and all nodes, until Close.
 func (d *Driver) observe() {
 	mine := labelOwner + "=" + d.owner
-	pods := d.core.Pods(d.namespace)
+	pods := d.clients.pods
 	d.pods = d.follow(&corev1.Pod{}, &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector = mine
@@ -33,7 +33,7 @@ func (d *Driver) observe() {
 		UpdateFunc: func(_, o any) { d.seePod(o, false) },
 		DeleteFunc: func(o any) { d.seePod(o, true) },
 	})
-	nodes := d.core.Nodes()
+	nodes := d.clients.nodes
 	d.nodes = d.follow(&corev1.Node{}, &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return nodes.List(ctx, o)
@@ -131,7 +131,7 @@ func (s *sight) refresh(ctx context.Context) {
 	ctx, cancel := call(ctx)
 	defer cancel()
 	known, _ := s.look()
-	now, err := s.d.core.Pods(s.d.namespace).Get(ctx, known.Name, metav1.GetOptions{})
+	now, err := s.d.clients.pods.Get(ctx, known.Name, metav1.GetOptions{})
 	switch {
 	case err == nil && now.UID == known.UID:
 		s.tell(now, false)
