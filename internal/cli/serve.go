@@ -43,7 +43,7 @@ names (YAML, with the names of the flags), else it has its default.`,
 
 // configFlag gives a command --config.
 func configFlag(cmd *cobra.Command, path *string) {
-	cmd.Flags().StringVar(path, "config", "", "configuration file; besides settings it may hold images and remap")
+	cmd.Flags().StringVar(path, "config", "", "configuration file (also "+config.EnvFile+"); besides settings it may hold images and remap")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // the flag exists
 }
 

@@ -188,9 +188,15 @@ func defaultData() string {
 	return filepath.Join(home, ".sagebrush")
 }
 
-// Load merges the sources. path may be "" for no file; given are the settings of
-// the command line, by name, only those that were given.
+// EnvFile is the variable that names the configuration file where nothing else does.
+const EnvFile = "SAGEBRUSH_CONFIG"
+
+// Load merges the sources. path may be "" for the file that EnvFile names, or none;
+// given are the settings of the command line, by name, only those that were given.
 func Load(path string, env func(string) (string, bool), given map[string]any) (Config, error) {
+	if path == "" {
+		path, _ = env(EnvFile)
+	}
 	k := koanf.New("\x00") // no delimiter: names are flat
 	values := map[string]any{}
 	for _, s := range Settings() {

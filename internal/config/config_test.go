@@ -41,6 +41,10 @@ remap:
 	if len(c.Images) != 1 || c.Images[0].Env["THREADS"] != "2" || len(c.Remap) != 1 || c.Remap[0].To != "acme/scorer:latest" {
 		t.Errorf("images %+v, remap %+v", c.Images, c.Remap)
 	}
+	named := func(name string) (string, bool) { return path, name == EnvFile }
+	if c, err := Load("", named, nil); err != nil || c.Region != "eu-west-1" {
+		t.Errorf("with %s: %+v, %v", EnvFile, c, err)
+	}
 }
 
 func TestRefused(t *testing.T) {

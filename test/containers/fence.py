@@ -22,7 +22,7 @@ import time
 
 import boto3
 
-from engine import Engine
+from engine import Engine, build
 
 BINARY, DIALER = (os.path.abspath(p) for p in sys.argv[1:])
 ROLE = "arn:aws:iam::000000000000:role/sagemaker"
@@ -41,15 +41,6 @@ def listen():
 
     threading.Thread(target=serve, daemon=True).start()
     return service.getsockname()[1]
-
-
-def build(engine):
-    with tempfile.TemporaryDirectory() as context:
-        shutil.copy(DIALER, context + "/dialer")
-        with open(context + "/Dockerfile", "w") as f:
-            f.write('FROM scratch\nCOPY dialer /dialer\nENTRYPOINT ["/dialer"]\n')
-        subprocess.check_call(["docker", "-H", engine.host, "build", "--quiet", "--tag", IMAGE, context],
-                              env=dict(os.environ, DOCKER_BUILDKIT="0"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Server:
@@ -102,7 +93,7 @@ def main():
     engine = Engine("--group=" + str(NOBODY.pw_gid))
     os.chmod(engine.dir, 0o711)
     try:
-        build(engine)
+        build(IMAGE, DIALER, engine.host)
         # The control: a server that lets containers reach the machine.
         server = Server(engine, SAGEBRUSH_DOCKER_REACH_HOST="true")
         lines = server.reached(addresses)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Transform jobs in real containers, through boto3.
 
-    test/containers/jobs.py SAGEBRUSH FOLDER IMAGE...
+    test/containers/jobs.py SAGEBRUSH MODEL FOLDER IMAGE...
 
-SAGEBRUSH is the binary, FOLDER what train.py made, IMAGE are names of images that
-`build` made, whose models and expected predictions are in FOLDER under the last
-part of the name. It checks, over all the rows of the diamonds:
+SAGEBRUSH is the binary, MODEL the program of test/model, FOLDER what train.py made,
+IMAGE are names of images that `build` made, whose models and expected predictions are
+in FOLDER under the last part of the name. It checks, over all the rows of the diamonds:
 
 - every image predicts what its library does;
 - one model gives the same bytes as a process and in a container;
@@ -14,20 +14,22 @@ part of the name. It checks, over all the rows of the diamonds:
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.request
 
 import boto3
 
-from engine import Engine
+from engine import Engine, build
 
-BINARY, FOLDER, IMAGES = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3:]
+BINARY, MODEL, FOLDER, IMAGES = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), sys.argv[3], sys.argv[4:]
 ROLE = "arn:aws:iam::000000000000:role/sagemaker"
 ROWS = open(os.path.join(FOLDER, "diamonds.csv"), "rb").read()
 
@@ -70,10 +72,13 @@ class Server:
             TransformOutput={"S3OutputPath": "s3://bucket/out-" + name, "AssembleWith": "Line", "Accept": "text/csv"},
             TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1}, **more)
 
+    def status(self, name):
+        return self.sagemaker.describe_transform_job(TransformJobName=name)
+
     def end(self, name):
         """Waits for the end of a job."""
         while True:
-            j = self.sagemaker.describe_transform_job(TransformJobName=name)
+            j = self.status(name)
             if j["TransformJobStatus"] not in ("InProgress", "Stopping"):
                 assert j["TransformJobStatus"] == "Completed", j
                 return j
@@ -119,43 +124,74 @@ def predictions(server):
             (j["TransformStartTime"] - j["CreationTime"]).total_seconds(), worst), flush=True)
 
 
-# A disturbed job has objects enough that most are to come when the first is done,
-# however fast the machine is.
-KEYS = ["part-%d.csv" % i for i in range(12)]
-SLOW = {"MaxPayloadInMB": 1, "MaxConcurrentTransforms": 1}
+def alike(server):
+    """The built-in model as a process, next to its container."""
+    server.model("process", "sagebrush/xgboost:latest", os.path.join(FOLDER, "builtin.tar.gz"))
+    server.job("process", "process")
+    server.end("process")
+    assert server.output("process", "diamonds.csv") == server.output("builtin", "diamonds.csv"), "other bytes than as a process"
+    print("the same bytes as a process and in a container", flush=True)
 
 
-def survivors(server, image, disturb, name):
-    """A job that is disturbed, next to one that is not."""
+KEYS = ["part-%d.csv" % i for i in range(6)]
+HELD = "sagebrush-test/model:1"
+MANY = {"MaxPayloadInMB": 1, "MaxConcurrentTransforms": 1}
+
+
+def survivors(server, weights, disturb, name, host=None):
+    """A job that is disturbed while its container holds the rest back, next to one of processes that is not."""
     for key in KEYS:
-        server.s3.put_object(Bucket="bucket", Key="many/" + key, Body=ROWS * 3)
-    server.model("many-process", "sagebrush/xgboost:latest", os.path.join(FOLDER, "builtin.tar.gz"))
-    server.model("many-docker", image, os.path.join(FOLDER, "builtin.tar.gz"))
-    server.job("calm", "many-process", "many", **SLOW)
+        server.s3.put_object(Bucket="bucket", Key="many/" + key, Body=ROWS)
+    server.model("calm", "test/model:process", weights)
+    server.job("calm", "calm", "many", **MANY)
     server.end("calm")
     want = server.digest("calm", KEYS)
-    server.job(name, "many-docker", "many", **SLOW)
-    while not 1 <= server.done(name) <= len(KEYS) // 2:
-        assert server.done(name) == 0, "the job is too short to be disturbed"
-        time.sleep(0.02)
+    build(HELD, MODEL, host)
+    server.model("held", HELD, weights)
+    server.job(name, "held", "many", Environment={"HOLD": "7"}, **MANY)  # of two requests for each of six objects
+    while server.done(name) == 0:
+        assert server.status(name)["TransformJobStatus"] == "InProgress", server.status(name)
+        time.sleep(0.05)
     disturb(name)
+    while server.status(name)["TransformJobStatus"] == "InProgress":
+        release(host)
+        time.sleep(0.1)
     server.end(name)
     assert server.digest(name, KEYS) == want, "other bytes than an undisturbed job as a process"
 
 
+def release(host):
+    """Has the containers answer what they hold back; one that does not listen yet is told again."""
+    for container in containers(host):
+        found = subprocess.run(docker(host) + ["inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)
+        try:
+            urllib.request.urlopen("http://%s:8080/release" % found.stdout.strip(), data=b"", timeout=5).close()
+        except OSError:
+            pass
+
+
+def docker(host):
+    return ["docker"] + (["-H", host] if host else [])
+
+
 def containers(host=None):
-    command = ["docker"] + (["-H", host] if host else []) + ["ps", "-aq", "--no-trunc", "--filter", "label=sagebrush.transform-job"]
-    return set(subprocess.check_output(command).decode().split())
+    return set(subprocess.check_output(docker(host) + ["ps", "-aq", "--no-trunc", "--filter", "label=sagebrush.transform-job"]).decode().split())
 
 
 def main():
     work = tempfile.mkdtemp(prefix="sagebrush-containers-")
-    builtin = next(i for i in IMAGES if "builtin" in i)
     before = containers()
+    weights = os.path.join(work, "weights.tar.gz")
+    with tarfile.open(weights, "w:gz") as t:
+        f = tarfile.TarInfo("weights")
+        f.size = 4
+        t.addfile(f, io.BytesIO(b"w42\n"))
 
     server = Server(os.path.join(work, "a", "data"), **made(work, "a"))
     server.s3.create_bucket(Bucket="bucket")
     predictions(server)
+    alike(server)
 
     def kill(_):
         mine = containers() - before
@@ -163,14 +199,13 @@ def main():
         left = containers() - before
         assert mine and mine == left, ("the container was not kept", mine, left)
 
-    survivors(server, builtin, kill, "killed")
+    survivors(server, weights, kill, "killed")
     print("a job whose server was killed: the same bytes in the same container", flush=True)
     server.stop()
     assert containers() == before, "containers are left over"
 
     engine = Engine()
     try:
-        engine.load(builtin)
         server = Server(os.path.join(work, "b", "data"), DOCKER_HOST=engine.host, **made(work, "b"))
         server.s3.create_bucket(Bucket="bucket")
 
@@ -184,7 +219,7 @@ def main():
                 raise AssertionError("nothing is said of the engine: " + server.why(name))
             engine.start()
 
-        survivors(server, builtin, stop, "stopped")
+        survivors(server, weights, stop, "stopped", engine.host)
         print("a job whose engine was stopped: the same bytes", flush=True)
         server.stop()
         assert not containers(engine.host), "containers are left over"
@@ -194,8 +229,12 @@ def main():
 
 
 def made(work, name):
-    os.makedirs(os.path.join(work, name, "data"))
-    return {}
+    """Makes the folder of a server, and gives its settings."""
+    folder = os.path.join(work, name)
+    os.makedirs(os.path.join(folder, "data"))
+    with open(os.path.join(folder, "images.yaml"), "w") as f:
+        json.dump({"images": [{"image": "test/model:process", "command": [MODEL]}]}, f)
+    return {"SAGEBRUSH_CONFIG": os.path.join(folder, "images.yaml")}
 
 
 main()

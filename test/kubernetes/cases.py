@@ -89,8 +89,8 @@ class Server:
         self.s3.put_object(Bucket="bucket", Key="model.tar.gz", Body=archive.getvalue())
         self.sm.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer={"Image": IMAGE, "ModelDataUrl": "s3://bucket/model.tar.gz"})
 
-    def transform(self, rows, objects=1, meanwhile=lambda: None, **more):
-        """The output of a job over objects that all have the same rows."""
+    def transform(self, rows, objects=1, meanwhile=lambda: None, model={}):
+        """The output of a job over objects that all have the same rows; model are its variables."""
         self.model()
         for n in range(objects):
             self.s3.put_object(Bucket="bucket", Key="in/%d" % n, Body=rows)
@@ -98,13 +98,27 @@ class Server:
             TransformJobName="j", ModelName="m",
             TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/in/"}}, "ContentType": "text/csv", "SplitType": "Line"},
             TransformOutput={"S3OutputPath": "s3://bucket/out", "AssembleWith": "None"},
-            TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 2}, **more)
+            TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 2}, Environment=model)
         meanwhile()
-        job = wait("the job ends", lambda: (lambda j: j["TransformJobStatus"] != "InProgress" and j)(self.sm.describe_transform_job(TransformJobName="j")))
+        job = wait("the job ends", self.ended)
         assert job["TransformJobStatus"] == "Completed", job
         outputs = [self.s3.get_object(Bucket="bucket", Key="out/%d.out" % n)["Body"].read() for n in range(objects)]
         assert len(set(outputs)) == 1, "the objects have different outputs"
         return outputs[0]
+
+    def ended(self):
+        """The job, when it has ended."""
+        job = self.sm.describe_transform_job(TransformJobName="j")
+        return job["TransformJobStatus"] != "InProgress" and job
+
+    def released(self):
+        """Has the job's models answer whatever HOLD says; one that does not listen yet has to be told again."""
+        for pod in json.loads(kubectl("get", "pods", "-A", "-o", "json", "-l", "sagebrush.transform-job"))["items"]:
+            try:
+                urllib.request.urlopen("http://%s:8080/release" % pod["status"].get("podIP"), data=b"", timeout=5).close()
+            except OSError:
+                pass
+        return True
 
     def done(self):
         """How many objects of the job are done."""
@@ -194,17 +208,17 @@ class Cases(unittest.TestCase):
     def test_evicted(self):
         """A job goes on when one of its pods is evicted, to the same bytes."""
         rows = b"".join(b"row %d of many\n" % n for n in range(10000))
-        small = {"MaxPayloadInMB": 1, "MaxConcurrentTransforms": 1, "BatchStrategy": "SingleRecord"}
         server = self.serve("data", "--runtime", "kubernetes")
 
         def evict():
-            wait("the job is under way", lambda: server.done() >= 1)
+            wait("each pod has answered and holds the next", lambda: server.done() == 2)
             victim = sorted(pods("sagebrush.transform-job"))[0]
             kubectl("create", "--raw", "/api/v1/namespaces/default/pods/%s/eviction" % victim, "-f", "-", input=json.dumps(
                 {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": victim, "namespace": "default"}}))
-            self.assertLess(server.done(), 35, "the job is too short for this test")
+            wait("another takes its place", lambda: (lambda now: len(now) == 2 and victim not in now)(pods("sagebrush.transform-job")))
+            wait("the job ends", lambda: server.released() and server.ended())
 
-        output = server.transform(rows, objects=40, meanwhile=evict, **small)
+        output = server.transform(rows, objects=8, meanwhile=evict, model={"HOLD": "1"})
         self.assertEqual(output, b"".join(b"%d %s w42\n" % (len(row) + 1, row.upper()) for row in rows.splitlines()))
         self.assertEqual(pods("sagebrush.owner"), {})
 
