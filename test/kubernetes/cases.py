@@ -213,9 +213,11 @@ class Cases(unittest.TestCase):
         def evict():
             wait("each pod has answered and holds the next", lambda: server.done() == 2)
             victim = sorted(pods("sagebrush.transform-job"))[0]
+            uid = lambda: kubectl("get", "pod", victim, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
+            before = uid()
             kubectl("create", "--raw", "/api/v1/namespaces/default/pods/%s/eviction" % victim, "-f", "-", input=json.dumps(
                 {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": victim, "namespace": "default"}}))
-            wait("another takes its place", lambda: (lambda now: len(now) == 2 and victim not in now)(pods("sagebrush.transform-job")))
+            wait("the pod is gone", lambda: uid() != before)
             wait("the job ends", lambda: server.released() and server.ended())
 
         output = server.transform(rows, objects=8, meanwhile=evict, model={"HOLD": "1"})
