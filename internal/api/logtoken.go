@@ -43,8 +43,8 @@ func (t logTokens) open(token *string, asked ...string) (at logPlace, err error)
 	if token == nil {
 		return at, nil
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(*token)
-	if err != nil || len(raw) < logMAC || !hmac.Equal(raw[:logMAC], t.mac(raw[logMAC:], asked)[:logMAC]) || json.Unmarshal(raw[logMAC:], &at) != nil {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(*token) // it skips ends of lines
+	if strings.ContainsAny(*token, "\r\n") || err != nil || len(raw) < logMAC || !hmac.Equal(raw[:logMAC], t.mac(raw[logMAC:], asked)[:logMAC]) || json.Unmarshal(raw[logMAC:], &at) != nil {
 		return at, wire.Errorf(cwlogs.InvalidParameterException, "The specified nextToken is invalid.")
 	}
 	return at, nil

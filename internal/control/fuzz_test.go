@@ -13,7 +13,7 @@ func FuzzToken(f *testing.F) {
 	k := tokens{secret: []byte("a secret of the server")}
 	q := state.Query{Region: "us-east-1", NameContains: "x"}
 	given := k.seal(q, &state.Cursor{})
-	for _, s := range []string{given, given[1:], given + "=", strings.ToUpper(given), strings.Repeat("A", 300), "x"} {
+	for _, s := range []string{given, given[1:], given + "=", strings.ToUpper(given), "\n" + given, strings.Repeat("A", 300), "x"} {
 		f.Add(s, "x")
 	}
 	f.Fuzz(func(t *testing.T, token, name string) {

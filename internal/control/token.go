@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"strings"
 	"fmt"
 
 	"github.com/sagebrush-ml/sagebrush/internal/fault"
@@ -41,7 +42,7 @@ func (t tokens) open(q state.Query, token string) (*state.Cursor, error) {
 	}
 	bad := fault.New(fault.Invalid, "The NextToken is not one that this list gave. Begin again without it.")
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) < sha256.Size {
+	if err != nil || len(raw) < sha256.Size || strings.ContainsAny(token, "\r\n") { // which decoding skips
 		return nil, bad
 	}
 	mac, body := raw[:sha256.Size], raw[sha256.Size:]
