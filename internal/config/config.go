@@ -152,7 +152,7 @@ func Settings() []Setting {
 		{Name: "docker-pids", Default: 8192, Help: "how many processes and threads one container may have"},
 		{Name: "docker-emulation", Default: false, Help: "start images of another architecture, where the machine can emulate it"},
 		{Name: "docker-subnets", Default: "198.18.0.0/15", Help: "where the networks of containers get their addresses, eight for each: an IPv4 prefix that nothing else here uses"},
-		{Name: "docker-reach-host", Default: false, Help: "let containers connect to services of this machine and to link-local addresses, which a server that runs as root prevents otherwise"},
+		{Name: "docker-reach-host", Default: false, Help: "let containers connect to services of this machine and to link-local addresses, which is prevented otherwise"},
 		{Name: "kubernetes-config", Default: "", Help: "file that says where the Kubernetes cluster is (also KUBECONFIG); none is ~/.kube/config, or the account of the pod that the server runs in"},
 		{Name: "kubernetes-context", Default: "", Help: "context of that file; none is its current one"},
 		{Name: "kubernetes-namespace", Default: "", Help: "namespace in which pods run; none is the context's, or the server's own"},
